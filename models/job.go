@@ -1,0 +1,154 @@
+package models
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Operation names what a job does.
+type Operation string
+
+// The operations.
+const (
+	OpBulkMemberMatch Operation = "bulk-member-match"
+	OpDataExport      Operation = "davinci-data-export"
+	OpSystemExport    Operation = "export"
+	OpPatientExport   Operation = "patient-export"
+	OpGroupExport     Operation = "group-export"
+)
+
+// State is where a job or an import stands. A job only moves forward: accepted, running, then one of the others.
+type State string
+
+// The states.
+const (
+	StateAccepted  State = "accepted"
+	StateRunning   State = "running"
+	StateCompleted State = "completed"
+	StateFailed    State = "failed"
+	StateCancelled State = "cancelled"
+)
+
+// Done reports whether nothing will change the job any more.
+func (s State) Done() bool { return s == StateCompleted || s == StateFailed || s == StateCancelled }
+
+// Job is one asynchronous request: a match or an export. Its id is the workflow id and part of its status URL.
+type Job struct {
+	ID              string          `bun:",pk,type:uuid"`
+	ClientID        string          `bun:",notnull"`
+	Operation       Operation       `bun:",notnull"`
+	RequestURL      string          `bun:"request_url,notnull"`
+	RequestDigest   []byte          `bun:",notnull"`
+	IdempotencyKey  string          `bun:",notnull"`
+	State           State           `bun:",notnull"`
+	Stage           string          `bun:",notnull"`
+	Params          json.RawMessage `bun:"type:jsonb,notnull"` // ExportParams or MatchParams
+	CreatedAt       time.Time       `bun:",notnull"`
+	TransactionTime *time.Time
+	FinishedAt      *time.Time
+	ExpiresAt       *time.Time
+	DeletedAt       *time.Time
+	Error           string     `bun:",notnull"` // for the client: no detail that tells of a member
+	Accounting      Accounting `bun:"type:jsonb,notnull"`
+}
+
+// Accounting is the balance of an export. It is checked before a job completes:
+//
+//	Members   = Exported + Empty + Withheld + Errored
+//	Planned   = Written + Filtered + WithheldResources + ErroredResources
+//
+// Matched, Unmatched and Constrained are a match's: Members = Matched + Unmatched + Constrained.
+type Accounting struct {
+	Members  int64 `json:"members,omitempty"`
+	Exported int64 `json:"exported,omitempty"` // members with at least one line written
+	Empty    int64 `json:"empty,omitempty"`    // members with nothing to write
+	Withheld int64 `json:"withheld,omitempty"` // members a rule kept back
+	Errored  int64 `json:"errored,omitempty"`
+
+	Planned           int64 `json:"planned,omitempty"`
+	Written           int64 `json:"written,omitempty"`
+	Filtered          int64 `json:"filtered,omitempty"` // left out because the request asked so
+	WithheldResources int64 `json:"withheldResources,omitempty"`
+	ErroredResources  int64 `json:"erroredResources,omitempty"`
+
+	Matched     int64 `json:"matched,omitempty"`
+	Unmatched   int64 `json:"unmatched,omitempty"`
+	Constrained int64 `json:"constrained,omitempty"`
+}
+
+// Add returns the sum of two balances.
+func (a Accounting) Add(b Accounting) Accounting {
+	a.Members += b.Members
+	a.Exported += b.Exported
+	a.Empty += b.Empty
+	a.Withheld += b.Withheld
+	a.Errored += b.Errored
+	a.Planned += b.Planned
+	a.Written += b.Written
+	a.Filtered += b.Filtered
+	a.WithheldResources += b.WithheldResources
+	a.ErroredResources += b.ErroredResources
+	a.Matched += b.Matched
+	a.Unmatched += b.Unmatched
+	a.Constrained += b.Constrained
+	return a
+}
+
+// Check says which identity does not hold, "" when the balance is right.
+func (a Accounting) Check() string {
+	switch {
+	case a.Members != a.Exported+a.Empty+a.Withheld+a.Errored+a.Matched+a.Unmatched+a.Constrained:
+		return "members do not add up"
+	case a.Planned != a.Written+a.Filtered+a.WithheldResources+a.ErroredResources:
+		return "resources do not add up"
+	}
+	return ""
+}
+
+// ExportParams is what an export was asked for, checked and resolved at kick-off.
+type ExportParams struct {
+	GroupID string     `json:"groupId,omitempty"` // "" at system and Patient level
+	Types   []int16    `json:"types,omitempty"`   // fhir type codes; empty means all
+	Since   *time.Time `json:"since,omitempty"`   // meta.lastUpdated after
+	Until   *time.Time `json:"until,omitempty"`   // meta.lastUpdated before
+	// ServiceFrom leaves out what was finished before that day (days since 1970-01-01).
+	ServiceFrom *int32 `json:"serviceFrom,omitempty"`
+	ExportType  string `json:"exportType,omitempty"`
+}
+
+// MatchParams is what a match was asked for.
+type MatchParams struct {
+	Members int    `json:"members"`
+	BlobKey string `json:"blobKey"` // one MemberBundle a line
+	GroupID string `json:"groupId"` // the id the matched Group will have
+	// Organizations identify the requester ("system|value"), for consent recipients and the Group's characteristic.
+	Organizations []string `json:"organizations"`
+	RequesterName string   `json:"requesterName"`
+	// Foreign are the indexes of MemberBundles whose Consent is about another Patient of the same request.
+	Foreign []int32 `json:"foreign,omitempty"`
+}
+
+// JobFile is one file of a finished job: the parts of one type in a run of chunks, or one blob of packed lines.
+type JobFile struct {
+	JobID      string `bun:",pk,type:uuid"`
+	File       int    `bun:",pk"`
+	Kind       string `bun:",notnull"` // output, deleted, error
+	Type       string `bun:",notnull"`
+	BlobKey    string `bun:",notnull"`
+	FirstChunk int    `bun:",notnull"`
+	LastChunk  int    `bun:",notnull"`
+	Lines      int64  `bun:",notnull"`
+	RawLen     int64  `bun:",notnull"`
+	PackedLen  int64  `bun:",notnull"`
+	CRC        int32  `bun:"crc,notnull"`
+}
+
+// FilePart is a stretch of a blob that holds packed lines.
+type FilePart struct {
+	BlobKey string
+	Offset  int64
+	Packed  int64
+	Raw     int64
+	Lines   int64
+	CRC     uint32
+}

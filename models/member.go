@@ -1,0 +1,74 @@
+package models
+
+import (
+	"crypto/sha256"
+
+	"github.com/google/uuid"
+)
+
+// MemberID derives the row id of the member whose Patient has the given logical id. It is a UUIDv8 of a hash, so that
+// every worker finds a member's place without asking, and a retried import lands where the first attempt did.
+func MemberID(patientID string) uuid.UUID { return hashID("Patient/" + patientID) }
+
+func hashID(name string) uuid.UUID {
+	sum := sha256.Sum256([]byte(name))
+	id := uuid.UUID(sum[:16])
+	id[6] = id[6]&0x0f | 0x80 // version 8
+	id[8] = id[8]&0x3f | 0x80 // RFC 9562 variant
+	return id
+}
+
+// SharedShards is how many pseudo-members hold the resources that belong to no patient.
+const SharedShards = 16
+
+// SharedID returns the pseudo-member that holds a resource which belongs to no patient (Organization, Practitioner, ...).
+// Shards keep one such "member" from growing without bound. They sort after every real member.
+func SharedID(resourceType, id string) uuid.UUID { return shard(0, resourceType, id) }
+
+// UnattributedID returns the pseudo-member that holds a resource of a Patient-compartment type that names no patient.
+// It is kept and counted, but no export can tell whose it is, so none hands it out.
+func UnattributedID(resourceType, id string) uuid.UUID { return shard(1, resourceType, id) }
+
+func shard(kind byte, resourceType, id string) uuid.UUID {
+	sum := sha256.Sum256([]byte(resourceType + "/" + id))
+	out := sharedBase
+	out[14] = kind
+	out[15] = sum[0] % SharedShards
+	return out
+}
+
+var sharedBase = uuid.UUID{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x8f, 0xff, 0xbf, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0}
+
+// The bounds of the id space: real members lie in [FirstMember, FirstShared), shared resources in
+// [FirstShared, FirstUnattributed).
+var (
+	FirstMember       = uuid.UUID{}
+	FirstShared       = sharedBase
+	FirstUnattributed = func() uuid.UUID { id := sharedBase; id[14] = 1; return id }()
+	LastID            = uuid.Max
+)
+
+// IsMember reports whether id is a real member's and not a pseudo-member's.
+func IsMember(id uuid.UUID) bool { return [14]byte(id[:14]) != [14]byte(sharedBase[:14]) }
+
+// Class is the release class of a segment: a set of bits. Lines of different classes never share a segment, so that a
+// rule which withholds a class withholds whole segments.
+type Class int16
+
+// The class bits.
+const (
+	ClassSensitive Class = 1 << iota // carries a sensitivity label
+	ClassPriorAuth                   // a prior authorisation
+)
+
+// CardKind says what an identifier on a member's card means.
+type CardKind int16
+
+// The card kinds. Numbers are stored; never renumber.
+const (
+	CardMemberID   CardKind = 1 // one person's: member id with its dependant suffix
+	CardSubscriber CardKind = 2 // a family's
+	CardMBI        CardKind = 3
+	CardSSN        CardKind = 4
+	CardOther      CardKind = 5
+)
