@@ -1,0 +1,198 @@
+package consent
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"pdexbulk/models/fhir"
+)
+
+// Consent is what an HRex Consent says, as far as it bears on a release. It prints as "Consent".
+type Consent struct {
+	Status  string
+	Patient *Party // nil when nobody is named
+	// Policies are the URIs of policy, in the order written and with repetitions.
+	Policies []string
+	// Type is provision.type: permit or deny.
+	Type string
+	// Start and End bound provision.period: it covers t if Start <= t < End. A date-only end covers the whole day, so End is
+	// then the next midnight UTC. Nil where the bound is missing or no date.
+	Start, End *time.Time
+	Actors     []Actor
+	Performers []Party // who agreed
+	// Actions says that provision.action is there; Disclose, that it has disclose.
+	Actions, Disclose bool
+	// Narrowed says that the provision carries restrictions which HRex does not allow and nobody here can honour.
+	Narrowed bool
+}
+
+// Actor is an organisation in a role.
+type Actor struct {
+	Source    bool // who discloses: provenance-participant-type#performer
+	Recipient bool // to whom: v3-ParticipationType#IRCP
+	Party
+}
+
+// Party is whom a reference names.
+type Party struct {
+	Identifiers []string // "system|value", of the reference and of the contained Organization it points to
+	Reference   string   // as written
+	Display     string
+}
+
+// Code systems of the HRex Consent.
+const (
+	systemSource    = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+	systemRecipient = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
+	systemAction    = "http://terminology.hl7.org/CodeSystem/consentaction"
+)
+
+// lastMoment is the latest end: later ones have no RFC 3339 form.
+var lastMoment = time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC)
+
+// Parse reads a Consent. The error is a models.Error of KindInvalid without content; it comes for what is not a Consent or
+// carries a modifierExtension. Missing and meaningless content is no error: DecideP2P denies it.
+func Parse(consentJSON []byte) (Consent, error) {
+	in, err := fhir.ParseConsent(consentJSON)
+	if err != nil {
+		return Consent{}, err
+	}
+	contained := organizations(in.Contained)
+	out := Consent{Status: in.Status}
+	if p := in.Patient; p != nil && (p.Reference != "" || p.Display != "" || p.Identifier != nil && p.Identifier.Value != "") {
+		out.Patient = new(party(*p, nil))
+	}
+	for _, performer := range in.Performer {
+		out.Performers = append(out.Performers, party(performer, contained))
+	}
+	for _, policy := range in.Policy {
+		if policy.URI != "" {
+			out.Policies = append(out.Policies, policy.URI)
+		}
+	}
+	if in.Provision != nil {
+		out.read(*in.Provision, contained)
+	}
+	return out, nil
+}
+
+func (c *Consent) read(p fhir.Provision, contained map[string][]fhir.Identifier) {
+	c.Type = p.Type
+	if p.Period != nil {
+		c.Start, c.End = bounds(*p.Period)
+	}
+	for _, actor := range p.Actor {
+		c.Actors = append(c.Actors, Actor{
+			Source:    actor.Role.Has(systemSource, "performer"),
+			Recipient: actor.Role.Has(systemRecipient, "IRCP"),
+			Party:     party(actor.Reference, contained),
+		})
+	}
+	for _, action := range p.Action {
+		c.Actions = true
+		c.Disclose = c.Disclose || action.Has(systemAction, "disclose")
+	}
+	c.Narrowed = len(p.SecurityLabel) > 0 || len(p.Purpose) > 0 || len(p.Class) > 0 || len(p.Code) > 0 ||
+		p.DataPeriod != nil || len(p.Data) > 0 || len(p.Provision) > 0
+}
+
+// bounds turns a period into the half-open span it covers.
+func bounds(p fhir.Period) (start, end *time.Time) {
+	if d, err := fhir.ParseDateTime(p.Start); err == nil {
+		from, _ := d.Range()
+		start = new(time.UnixMilli(from).UTC())
+	}
+	if d, err := fhir.ParseDateTime(p.End); err == nil {
+		_, to := d.Range()
+		end = new(time.UnixMilli(to).UTC())
+		if end.After(lastMoment) {
+			end = new(lastMoment)
+		}
+	}
+	return start, end
+}
+
+// party reads whom a reference names, in the contained Organizations too.
+func party(r fhir.Reference, contained map[string][]fhir.Identifier) Party {
+	p := Party{Reference: r.Reference, Display: r.Display}
+	if r.Identifier != nil {
+		p.add(*r.Identifier)
+	}
+	if id, ok := strings.CutPrefix(r.Reference, "#"); ok {
+		for _, identifier := range contained[id] {
+			p.add(identifier)
+		}
+	}
+	return p
+}
+
+func (p *Party) add(identifier fhir.Identifier) {
+	if identifier.System != "" && identifier.Value != "" {
+		p.Identifiers = append(p.Identifiers, canonical(identifier.System+"|"+identifier.Value))
+	}
+}
+
+// canonical gives the two ways to write the system of a National Provider Identifier one form.
+func canonical(identifier string) string {
+	if value, ok := strings.CutPrefix(identifier, "urn:oid:2.16.840.1.113883.4.6|"); ok {
+		return "http://hl7.org/fhir/sid/us-npi|" + value
+	}
+	return identifier
+}
+
+// is reports whether the party is an organisation known by the given names: identifiers as "system|value", or references.
+func (p Party) is(names []string) bool {
+	for _, name := range names {
+		if !strings.Contains(name, "|") {
+			if name != "" && name == p.Reference && !strings.HasPrefix(name, "#") {
+				return true
+			}
+			continue
+		}
+		for _, identifier := range p.Identifiers {
+			if canonical(name) == identifier {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// organizations collects the identifiers of the contained Organizations by id. An id that two of them have names neither.
+func organizations(contained []json.RawMessage) map[string][]fhir.Identifier {
+	found := map[string][]fhir.Identifier{}
+	seen := map[string]bool{}
+	for _, data := range contained {
+		var o struct {
+			ResourceType string            `json:"resourceType"`
+			ID           string            `json:"id"`
+			Identifier   []fhir.Identifier `json:"identifier"`
+		}
+		if json.Unmarshal(data, &o) != nil || o.ID == "" {
+			continue
+		}
+		if seen[o.ID] || o.ResourceType != "Organization" {
+			delete(found, o.ID)
+		} else {
+			found[o.ID] = o.Identifier
+		}
+		seen[o.ID] = true
+	}
+	return found
+}
+
+// Format prints the name of the type, whatever the verb.
+func (Consent) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "Consent") }
+
+// LogValue logs the name of the type.
+func (Consent) LogValue() slog.Value { return slog.StringValue("Consent") }
+
+// Format prints the name of the type, whatever the verb.
+func (Party) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "Party") }
+
+// LogValue logs the name of the type.
+func (Party) LogValue() slog.Value { return slog.StringValue("Party") }

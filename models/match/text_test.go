@@ -1,0 +1,191 @@
+package match
+
+import (
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestName(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		want  string
+		forms []string
+	}{
+		"apostrophes":          {"oneil", []string{"O'Neil", "O’NEIL", "o neil", "O´Neil", "Oʼneil", "O`Neil"}},
+		"accents":              {"nunez", []string{"Nuñez", "NUÑEZ", "Nun\u0303ez", "Nunez"}},
+		"umlaut":               {"muller", []string{"Müller", "Mu\u0308ller", "Muller"}},
+		"sharp s":              {"strauss", []string{"Strauß", "STRAUẞ", "Strauss"}},
+		"stroke":               {"ostergard", []string{"Østergård", "ostergard"}},
+		"ligatures":            {"aeschylus", []string{"Æschylus", "æschylus"}},
+		"typographic ligature": {"fitzoffin", []string{"ﬁtzoﬃn", "Fitz-Offin"}},
+		"polish":               {"lodz", []string{"Łódź", "lodz"}},
+		"turkish":              {"ilisik", []string{"İLİŞIK", "ilişik", "ılısık"}},
+		"hyphen":               {"smithjones", []string{"Smith-Jones", "Smith Jones", "SmithJones", "Smith–Jones", "Smith\u00adjones"}},
+		"particles":            {"delacruz", []string{"de la Cruz", "De La Cruz", "DELACRUZ"}},
+		"full width":           {"smith", []string{"Ｓｍｉｔｈ"}},
+		"vietnamese":           {"dang", []string{"Đặng", "dang"}},
+		"sigma":                {"παπαδοπουλοσ", []string{"Παπαδόπουλος", "ΠΑΠΑΔΟΠΟΥΛΟΣ"}},
+		"hebrew points":        {"כהן", []string{"כֹּהֵן", "כהן"}},
+		"arabic points":        {"محمد", []string{"مُحَمَّد", "محمـد"}},
+		"no name":              {"", []string{"", "  ", "Unknown", "U.N.K.", "not provided", "--", "LNU"}},
+		"a name after all":     {"null", []string{"Null"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, form := range tc.forms {
+				require.Equal(t, tc.want, Name(form), "%q", form)
+			}
+		})
+	}
+}
+
+func TestNameKeepsIndicVowels(t *testing.T) {
+	t.Parallel()
+	require.NotEqual(t, Name("मीरा"), Name("मारी"))
+	require.NotEqual(t, Name("कुमार"), Name("कमर"))
+}
+
+func TestGiven(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		in     []string
+		words  []string
+		suffix string
+	}{
+		"two":                {[]string{"Patricia", "Ann"}, []string{"patricia", "ann"}, ""},
+		"in one":             {[]string{"Patricia Ann"}, []string{"patricia", "ann"}, ""},
+		"hyphen":             {[]string{"Jean-Pierre"}, []string{"jean", "pierre"}, ""},
+		"initials":           {[]string{"J.R."}, []string{"j", "r"}, ""},
+		"junior":             {[]string{"John", "Jr."}, []string{"john"}, "jr"},
+		"in the same string": {[]string{"John M. III"}, []string{"john", "m"}, "3"},
+		"second":             {[]string{"John II"}, []string{"john"}, "jr"},
+		"a name of its own":  {[]string{"Junior"}, []string{"junior"}, ""},
+		"middle V is no V.":  {[]string{"John", "V"}, []string{"john", "v"}, ""},
+		"no middle name":     {[]string{"John", "NMN"}, []string{"john"}, ""},
+		"unknown":            {[]string{"Unknown"}, nil, ""},
+		"not provided":       {[]string{"Not Provided"}, nil, ""},
+		"newborn":            {[]string{"Baby Girl"}, nil, ""},
+		"newborn twin":       {[]string{"BabyBoy", "A"}, nil, ""},
+		"newborn of":         {[]string{"Boy Maria"}, nil, ""},
+		"none":               {nil, nil, ""},
+		"blank":              {[]string{"", " "}, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			words, suffix := Given(tc.in)
+			require.Equal(t, tc.words, words)
+			require.Equal(t, tc.suffix, suffix)
+		})
+	}
+}
+
+func TestFamilySuffix(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string][2]string{
+		"Smith Jr.":  {"smith", "jr"},
+		"Smith, Sr":  {"smith", "sr"},
+		"Smith IV":   {"smith", "4"},
+		"Junior":     {"junior", ""},
+		"Smith":      {"smith", ""},
+		"Unknown Jr": {"", "jr"},
+	} {
+		name, suffix := family(in)
+		require.Equal(t, want, [2]string{name, suffix}, "%q", in)
+	}
+}
+
+// TestFoldEveryRune folds each character there is, and expects words that fold to themselves.
+func TestFoldEveryRune(t *testing.T) {
+	t.Parallel()
+	for r := rune(0); r <= unicode.MaxRune; r++ {
+		if utf8.ValidRune(r) {
+			checkFold(t, "a"+string(r)+"b")
+		}
+	}
+}
+
+func TestAgree(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		a, b []string
+		want agreement
+	}{
+		"same":                       {[]string{"john"}, []string{"john"}, fully},
+		"middle name on one side":    {[]string{"john michael"}, []string{"john"}, fully},
+		"initial":                    {[]string{"john m"}, []string{"john michael"}, fully},
+		"wrong initial":              {[]string{"john p"}, []string{"john michael"}, partly},
+		"another middle name":        {[]string{"juan carlos"}, []string{"juan pablo"}, partly},
+		"known by the middle name":   {[]string{"ann"}, []string{"patricia ann"}, partly},
+		"common middle name alone":   {[]string{"james michael"}, []string{"john michael"}, contradict},
+		"turned round":               {[]string{"ann patricia"}, []string{"patricia ann"}, fully},
+		"run together":               {[]string{"maryann"}, []string{"mary ann"}, fully},
+		"run together, with a third": {[]string{"mary ann lee"}, []string{"maryann l"}, fully},
+		"an initial is not a name":   {[]string{"j"}, []string{"john"}, contradict},
+		"two initials":               {[]string{"j"}, []string{"j"}, partly},
+		"initials turned round":      {[]string{"j r"}, []string{"r j"}, contradict},
+		"initial among names":        {[]string{"m"}, []string{"john m"}, contradict},
+		"different":                  {[]string{"mary"}, []string{"john"}, contradict},
+		"begins like it":             {[]string{"jo"}, []string{"john"}, contradict},
+		"missing here":               {nil, []string{"john"}, missing},
+		"missing there":              {[]string{"john"}, []string{""}, missing},
+		"any known name":             {[]string{"pat", "patricia ann"}, []string{"patricia"}, fully},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, tc.want, agree(tc.a, tc.b))
+			require.Equal(t, tc.want, agree(tc.b, tc.a), "the other way round")
+		})
+	}
+}
+
+func checkFold(t *testing.T, s string) {
+	t.Helper()
+	once := fold(s)
+	if again := fold(once); again != once {
+		t.Fatalf("fold(%q) = %q folds to %q", s, once, again)
+	}
+}
+
+func FuzzName(f *testing.F) {
+	for _, s := range []string{"O'Neil", "Müller", "de la Cruz", "Łódź", "Smith Jr.", "Unknown", "\xff", "मीरा", "ﬁ", "कि-\u093c", "a\u0301\u0327"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		checkFold(t, s)
+		require.True(t, utf8.ValidString(fold(s)))
+		name := Name(s)
+		require.Equal(t, name, Name(name))
+		require.NotContains(t, name, " ")
+		require.NotContains(t, name, "/")
+		bare, suffix := family(s)
+		again, none := family(bare)
+		require.Equal(t, bare, again)
+		require.Empty(t, none)
+		require.NotContains(t, suffix, " ")
+		if utf8.ValidString(s) {
+			require.Equal(t, name, Name(strings.ToUpper(name)), "in capitals")
+		}
+	})
+}
+
+func FuzzGiven(f *testing.F) {
+	for _, s := range []string{"Patricia Ann", "John Jr.", "Baby Girl A", "J.R.", "Not Provided", "Jr Jr", "no unk name"} {
+		f.Add(s, "")
+		f.Add("Mary", s)
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		words, _ := Given([]string{a, b})
+		again, suffix := Given(words)
+		require.Equal(t, words, again)
+		require.Empty(t, suffix)
+		joined, _ := Given([]string{strings.Join(words, " ")})
+		require.Equal(t, words, joined)
+		given, suffix := splitGiven(givenKey(strings.Join(words, " "), "jr"))
+		require.Equal(t, strings.Join(words, " "), given)
+		require.Equal(t, "jr", suffix)
+	})
+}
