@@ -1,0 +1,386 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"pdexbulk/models"
+	"pdexbulk/models/fhir"
+)
+
+// Load is what one member (or shard of shared resources) would bring to an export.
+type Load struct {
+	Member uuid.UUID
+	Lines  int64
+	Packed int64
+}
+
+// Loads streams, in member order, every member an export at snapshot `at` covers with the size of its segments of the
+// given types (none means all). With a group it is that group's members, whether or not anything is held of them; without
+// one, every member whose Patient is held.
+func (s *Store) Loads(ctx context.Context, groupID string, types []int16, at time.Time, fn func(Load) error) error {
+	sql := `SELECT member_id, coalesce(sum(lines) FILTER (WHERE $2::smallint[] IS NULL OR type = ANY($2)), 0)::bigint,
+		       coalesce(sum(packed_len) FILTER (WHERE $2::smallint[] IS NULL OR type = ANY($2)), 0)::bigint
+		FROM segments WHERE valid_from <= $1 AND valid_to > $1 AND member_id < $3
+		GROUP BY member_id HAVING bool_or(type = $4) ORDER BY member_id`
+	patient, _ := fhir.TypeCode("Patient")
+	args := []any{at, nullable(types), models.FirstShared, patient}
+	if groupID != "" {
+		sql = `SELECT g.member_id, coalesce(sum(s.lines), 0)::bigint, coalesce(sum(s.packed_len), 0)::bigint
+			FROM group_members g LEFT JOIN segments s ON s.member_id = g.member_id AND s.valid_from <= $1 AND s.valid_to > $1
+			     AND ($2::smallint[] IS NULL OR s.type = ANY($2))
+			WHERE g.group_id = $3 GROUP BY g.member_id ORDER BY g.member_id`
+		args = []any{at, nullable(types), groupID}
+	}
+	return s.eachLoad(ctx, sql, args, fn)
+}
+
+// SharedLoads streams the shards of resources that belong to no patient, as Loads does members.
+func (s *Store) SharedLoads(ctx context.Context, types []int16, at time.Time, fn func(Load) error) error {
+	return s.eachLoad(ctx, `SELECT member_id, sum(lines)::bigint, sum(packed_len)::bigint FROM segments
+		WHERE valid_from <= $1 AND valid_to > $1 AND ($2::smallint[] IS NULL OR type = ANY($2))
+		  AND member_id >= $3 AND member_id < $4
+		GROUP BY member_id ORDER BY member_id`,
+		[]any{at, nullable(types), models.FirstShared, models.FirstUnattributed}, fn)
+}
+
+func (s *Store) eachLoad(ctx context.Context, sql string, args []any, fn func(Load) error) error {
+	rows, err := s.Pool.Query(ctx, sql, args...)
+	if err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
+	var l Load
+	_, err = pgx.ForEachRow(rows, []any{&l.Member, &l.Lines, &l.Packed}, func() error { return fn(l) })
+	if err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
+	return nil
+}
+
+func nullable(types []int16) any {
+	if len(types) == 0 {
+		return nil
+	}
+	return types
+}
+
+// Chunk is a range of members exported in one go.
+type Chunk struct {
+	JobID   string    `bun:",pk,type:uuid"`
+	Chunk   int       `bun:",pk"`
+	Lo      uuid.UUID `bun:",notnull"`
+	Hi      uuid.UUID `bun:",notnull"`
+	Members int       `bun:",notnull"` // 0 for a range of shared resources
+	Planned int64     `bun:",notnull"`
+	Done    bool      `bun:"-"`
+}
+
+// SavePlan stores a job's chunks. A plan that is there already stays.
+func (s *Store) SavePlan(ctx context.Context, jobID string, plan []Chunk) error {
+	err := s.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
+		var there bool
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM export_chunks WHERE job_id = $1)`, jobID).Scan(&there); err != nil || there {
+			return err
+		}
+		_, err := tx.CopyFrom(ctx, pgx.Identifier{"export_chunks"}, []string{"job_id", "chunk", "lo", "hi", "members", "planned"},
+			pgx.CopyFromSlice(len(plan), func(i int) ([]any, error) {
+				c := plan[i]
+				return []any{uuid.MustParse(jobID), c.Chunk, c.Lo, c.Hi, c.Members, c.Planned}, nil
+			}))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("save plan: %w", err)
+	}
+	return nil
+}
+
+// PlannedChunks returns a job's chunks in order.
+func (s *Store) PlannedChunks(ctx context.Context, jobID string) ([]Chunk, error) {
+	rows, err := s.Pool.Query(ctx, `SELECT chunk, lo, hi, members, planned, attempt IS NOT NULL FROM export_chunks WHERE job_id = $1 ORDER BY chunk`, jobID)
+	if err != nil {
+		return nil, fmt.Errorf("select chunks: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Chunk, error) {
+		c := Chunk{JobID: jobID}
+		err := row.Scan(&c.Chunk, &c.Lo, &c.Hi, &c.Members, &c.Planned, &c.Done)
+		return c, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read chunks: %w", err)
+	}
+	return out, nil
+}
+
+// PlannedChunk returns one chunk of a job.
+func (s *Store) PlannedChunk(ctx context.Context, jobID string, chunk int) (Chunk, error) {
+	c := Chunk{JobID: jobID, Chunk: chunk}
+	err := s.Pool.QueryRow(ctx, `SELECT lo, hi, members, planned, attempt IS NOT NULL FROM export_chunks WHERE job_id = $1 AND chunk = $2`, jobID, chunk).
+		Scan(&c.Lo, &c.Hi, &c.Members, &c.Planned, &c.Done)
+	if noRows(err) {
+		return c, models.Errorf(models.KindNotFound, "the job has no such chunk")
+	}
+	if err != nil {
+		return c, fmt.Errorf("select chunk: %w", err)
+	}
+	return c, nil
+}
+
+// Progress says how many of a job's planned resources have been dealt with.
+func (s *Store) Progress(ctx context.Context, jobID string) (done, planned int64, err error) {
+	err = s.Pool.QueryRow(ctx, `SELECT coalesce(sum(planned) FILTER (WHERE attempt IS NOT NULL), 0)::bigint, coalesce(sum(planned), 0)::bigint
+		FROM export_chunks WHERE job_id = $1`, jobID).Scan(&done, &planned)
+	if err != nil {
+		return 0, 0, fmt.Errorf("select progress: %w", err)
+	}
+	return done, planned, nil
+}
+
+// Part is a stretch of one type's packed lines in a chunk's blob.
+type Part struct {
+	Type   int16
+	Part   int16
+	Offset int64
+	Packed int64
+	Raw    int64
+	Lines  int64
+	CRC    uint32
+}
+
+// PublishChunk makes one attempt's parts the chunk's. It is a single conditional change: of several attempts the first
+// wins, and false tells the others that what they wrote does not count.
+func (s *Store) PublishChunk(ctx context.Context, jobID string, chunk int, attempt, blobKey string, acc models.Accounting, parts []Part) (bool, error) {
+	won := false
+	err := s.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE export_chunks SET attempt = $3, blob_key = $4, accounting = $5
+			WHERE job_id = $1 AND chunk = $2 AND attempt IS NULL`, jobID, chunk, attempt, blobKey, acc)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		won = true
+		_, err = tx.CopyFrom(ctx, pgx.Identifier{"export_parts"},
+			[]string{"job_id", "chunk", "type", "part", "byte_offset", "packed_len", "raw_len", "lines", "crc"},
+			pgx.CopyFromSlice(len(parts), func(i int) ([]any, error) {
+				p := parts[i]
+				return []any{uuid.MustParse(jobID), chunk, p.Type, p.Part, p.Offset, p.Packed, p.Raw, p.Lines, int32(p.CRC)}, nil
+			}))
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("publish chunk: %w", err)
+	}
+	return won, nil
+}
+
+// ChunkAccounting adds up the balances of a job's published chunks and says how many chunks are not published.
+func (s *Store) ChunkAccounting(ctx context.Context, jobID string) (acc models.Accounting, missing int, err error) {
+	rows, err := s.Pool.Query(ctx, `SELECT accounting, attempt IS NULL FROM export_chunks WHERE job_id = $1`, jobID)
+	if err != nil {
+		return acc, 0, fmt.Errorf("select balances: %w", err)
+	}
+	var one models.Accounting
+	var open bool
+	_, err = pgx.ForEachRow(rows, []any{&one, &open}, func() error {
+		acc = acc.Add(one)
+		if open {
+			missing++
+		}
+		one = models.Accounting{}
+		return nil
+	})
+	if err != nil {
+		return acc, 0, fmt.Errorf("read balances: %w", err)
+	}
+	return acc, missing, nil
+}
+
+// PublishedParts streams a job's published parts by type, then chunk, then part.
+func (s *Store) PublishedParts(ctx context.Context, jobID string, fn func(chunk int, p Part) error) error {
+	rows, err := s.Pool.Query(ctx, `SELECT chunk, type, part, byte_offset, packed_len, raw_len, lines, crc
+		FROM export_parts WHERE job_id = $1 ORDER BY type, chunk, part`, jobID)
+	if err != nil {
+		return fmt.Errorf("select parts: %w", err)
+	}
+	var chunk int
+	var p Part
+	var crc int32
+	_, err = pgx.ForEachRow(rows, []any{&chunk, &p.Type, &p.Part, &p.Offset, &p.Packed, &p.Raw, &p.Lines, &crc}, func() error {
+		p.CRC = uint32(crc)
+		return fn(chunk, p)
+	})
+	if err != nil {
+		return fmt.Errorf("read parts: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) fileParts(ctx context.Context, f *models.JobFile) ([]models.FilePart, error) {
+	code, _ := fhir.TypeCode(f.Type)
+	rows, err := s.Pool.Query(ctx, `SELECT c.blob_key, p.byte_offset, p.packed_len, p.raw_len, p.lines, p.crc
+		FROM export_parts p JOIN export_chunks c USING (job_id, chunk)
+		WHERE p.job_id = $1 AND p.type = $2 AND p.chunk BETWEEN $3 AND $4 ORDER BY p.chunk, p.part`, f.JobID, code, f.FirstChunk, f.LastChunk)
+	if err != nil {
+		return nil, fmt.Errorf("select file parts: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p models.FilePart, err error) {
+		var crc int32
+		err = row.Scan(&p.BlobKey, &p.Offset, &p.Packed, &p.Raw, &p.Lines, &crc)
+		p.CRC = uint32(crc)
+		return p, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read file parts: %w", err)
+	}
+	return out, nil
+}
+
+// Window says which lines of a segment an export wants. The zero value wants all.
+type Window struct {
+	Since       *time.Time // meta.lastUpdated after
+	Until       *time.Time // meta.lastUpdated before
+	ServiceFrom *int32     // last service day on or after; lines without a service date stay
+}
+
+// Wants reports whether a line is inside the window. updated is in ms since 1970-01-01, serviceEnd in days; dated is
+// false when the line has no service date.
+func (w Window) Wants(updated int64, serviceEnd int32, dated bool) bool {
+	return (w.Since == nil || updated > w.Since.UnixMilli()) &&
+		(w.Until == nil || updated < w.Until.UnixMilli()) &&
+		(w.ServiceFrom == nil || !dated || serviceEnd >= *w.ServiceFrom)
+}
+
+// Cut says how a window meets a segment.
+type Cut int16
+
+// The cuts.
+const (
+	CutOutside Cut = 0 // no line is wanted; Data is nil
+	CutWhole   Cut = 1 // every line is wanted
+	CutEdge    Cut = 2 // some may be; Entries is the segment's index
+)
+
+// Row is a segment as an export reads it. Data and Entries are valid only during the call they are passed to.
+type Row struct {
+	Member  uuid.UUID
+	Type    int16
+	Class   models.Class
+	Cut     Cut
+	Lines   int64
+	RawLen  int64
+	CRC     uint32
+	Data    []byte
+	Entries []byte
+}
+
+// Snapshot is one repeatable-read transaction: what it reads of members and what it reads of their data agree.
+type Snapshot struct {
+	ctx context.Context
+	tx  pgx.Tx
+	at  time.Time
+}
+
+// InSnapshot runs fn over the store as it stood at `at`.
+func (s *Store) InSnapshot(ctx context.Context, at time.Time, fn func(*Snapshot) error) error {
+	return s.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		return fn(&Snapshot{ctx: ctx, tx: tx, at: at})
+	})
+}
+
+// RosterEntry is a member an export covers and the consent it was matched under.
+type RosterEntry struct {
+	Member       uuid.UUID
+	Policy       string
+	ConsentStart *time.Time
+	ConsentEnd   *time.Time
+}
+
+// Roster returns the members of a chunk: a group's, or without a group every one whose Patient is held.
+func (v *Snapshot) Roster(groupID string, c Chunk) ([]RosterEntry, error) {
+	if groupID != "" {
+		rows, err := v.tx.Query(v.ctx, `SELECT member_id, policy, consent_start, consent_end FROM group_members
+			WHERE group_id = $1 AND member_id BETWEEN $2 AND $3 ORDER BY member_id`, groupID, c.Lo, c.Hi)
+		if err != nil {
+			return nil, fmt.Errorf("select roster: %w", err)
+		}
+		return pgx.CollectRows(rows, pgx.RowToStructByPos[RosterEntry])
+	}
+	patient, _ := fhir.TypeCode("Patient")
+	rows, err := v.tx.Query(v.ctx, `SELECT DISTINCT member_id FROM segments
+		WHERE member_id BETWEEN $1 AND $2 AND type = $3 AND valid_from <= $4 AND valid_to > $4`, c.Lo, c.Hi, patient, v.at)
+	if err != nil {
+		return nil, fmt.Errorf("select roster: %w", err)
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (e RosterEntry, err error) {
+		err = row.Scan(&e.Member)
+		return e, err
+	})
+}
+
+const rowColumns = `s.member_id, s.type, s.class, s.lines, s.raw_len, s.crc,
+	CASE WHEN %[1]s THEN 0 WHEN %[2]s THEN 2 ELSE 1 END::smallint,
+	CASE WHEN %[1]s THEN NULL ELSE s.data END,
+	CASE WHEN NOT (%[1]s) AND (%[2]s) THEN (SELECT l.entries FROM segment_lines l
+		WHERE (l.member_id, l.type, l.class, l.valid_from, l.part) = (s.member_id, s.type, s.class, s.valid_from, s.part)) END`
+
+// The tests a window makes on a segment's bounds. $1 snapshot, $2 types, $3 since, $4 until, $5 first service day.
+const (
+	outside = `(coalesce(s.updated_max <= $3, false) OR coalesce(s.updated_min >= $4, false)
+		OR coalesce(s.undated = 0 AND s.service_max < $5, false))`
+	edge = `(coalesce(s.updated_min <= $3, false) OR coalesce(s.updated_max >= $4, false) OR coalesce(s.service_min < $5, false))`
+)
+
+// Segments streams the segments of the given types (none means all) that the listed members had at the snapshot. members
+// nil means every id in [c.Lo, c.Hi].
+func (v *Snapshot) Segments(c Chunk, members []uuid.UUID, types []int16, w Window, fn func(*Row) error) error {
+	from := `segments s WHERE s.member_id BETWEEN $6 AND $7 AND`
+	args := []any{
+		pgx.QueryExecModeCacheDescribe, pgx.QueryResultFormats{pgx.BinaryFormatCode},
+		v.at, nullable(types), w.Since, w.Until, dayPtr(w.ServiceFrom),
+	}
+	if members != nil {
+		from = `unnest($6::uuid[]) AS k(id) JOIN segments s ON s.member_id = k.id WHERE`
+		args = append(args, members)
+	} else {
+		args = append(args, c.Lo, c.Hi)
+	}
+	always := w == Window{}
+	cols := fmt.Sprintf(rowColumns, outside, edge)
+	if always {
+		cols = `s.member_id, s.type, s.class, s.lines, s.raw_len, s.crc, 1::smallint, s.data, NULL::bytea`
+	}
+	sql := `SELECT ` + cols + ` FROM ` + from + ` s.valid_from <= $1 AND s.valid_to > $1 AND ($2::smallint[] IS NULL OR s.type = ANY($2))`
+	if always {
+		sql += ` AND ($3::timestamptz IS NULL AND $4::timestamptz IS NULL AND $5::date IS NULL)`
+	}
+	rows, err := v.tx.Query(v.ctx, sql, args...)
+	if err != nil {
+		return fmt.Errorf("select segments: %w", err)
+	}
+	defer rows.Close()
+	var row Row
+	for rows.Next() {
+		raw := rows.RawValues()
+		row = Row{
+			Member: uuid.UUID(raw[0]),
+			Type:   int16(binary.BigEndian.Uint16(raw[1])),
+			Class:  models.Class(binary.BigEndian.Uint16(raw[2])),
+			Lines:  int64(int32(binary.BigEndian.Uint32(raw[3]))),
+			RawLen: int64(int32(binary.BigEndian.Uint32(raw[4]))),
+			CRC:    binary.BigEndian.Uint32(raw[5]),
+			Cut:    Cut(binary.BigEndian.Uint16(raw[6])),
+			Data:   raw[7], Entries: raw[8],
+		}
+		if err := fn(&row); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read segments: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,220 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"pdexbulk/models"
+)
+
+// CreateJob records an accepted job, or returns the one the same request already made: the client's job with the same
+// idempotency key, else its unfinished job with the same digest. created tells which.
+//
+// limit bounds the client's unfinished jobs of one operation (0 means no bound): over it, KindThrottled. An idempotency
+// key that was used for another request is KindConflict.
+func (s *Store) CreateJob(ctx context.Context, job *models.Job, limit int) (out *models.Job, created bool, err error) {
+	err = s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended(?, 7))`, job.ClientID); err != nil {
+			return fmt.Errorf("lock the client's jobs: %w", err)
+		}
+		twin, err := twinJob(ctx, tx, job)
+		if err != nil {
+			return err
+		}
+		if twin != nil {
+			out = twin
+			return nil
+		}
+		if limit > 0 {
+			open, err := tx.NewSelect().Model((*models.Job)(nil)).Where("client_id = ?", job.ClientID).
+				Where("operation = ?", job.Operation).Where("state IN ('accepted', 'running')").Count(ctx)
+			if err != nil {
+				return fmt.Errorf("count open jobs: %w", err)
+			}
+			if open >= int64(limit) {
+				return models.Errorf(models.KindThrottled, "this client already runs %d jobs of this kind, as many as it may; wait for one to finish or cancel it", open).Wait(30)
+			}
+		}
+		if _, err := tx.NewInsert().Model(job).Exec(ctx); err != nil {
+			return fmt.Errorf("insert job: %w", err)
+		}
+		out, created = job, true
+		return nil
+	})
+	return out, created, err
+}
+
+func twinJob(ctx context.Context, tx bun.Tx, job *models.Job) (*models.Job, error) {
+	twin := new(models.Job)
+	q := tx.NewSelect().Model(twin).Where("client_id = ?", job.ClientID).Where("deleted_at IS NULL").Limit(1)
+	if job.IdempotencyKey != "" {
+		q = q.Where("idempotency_key = ?", job.IdempotencyKey)
+	} else {
+		q = q.Where("operation = ?", job.Operation).Where("request_digest = ?", job.RequestDigest).
+			Where("state IN ('accepted', 'running')").Order("id")
+	}
+	err := q.Scan(ctx)
+	if noRows(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find the same request: %w", err)
+	}
+	if !bytes.Equal(twin.RequestDigest, job.RequestDigest) {
+		return nil, models.Errorf(models.KindConflict, "this key was used for another request; choose a new one").At("Idempotency-Key")
+	}
+	return twin, nil
+}
+
+// Job returns a job. KindNotFound when there is none, or when it was deleted.
+func (s *Store) Job(ctx context.Context, id string) (*models.Job, error) {
+	job := new(models.Job)
+	err := s.DB.NewSelect().Model(job).Where("id = ?", id).Where("deleted_at IS NULL").Scan(ctx)
+	if noRows(err) {
+		return nil, models.Errorf(models.KindNotFound, "no job has this id")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("select job: %w", err)
+	}
+	return job, nil
+}
+
+// Jobs lists jobs of the given operations from newest to oldest, at most limit of them, those older than the id before
+// when it is given.
+func (s *Store) Jobs(ctx context.Context, ops []models.Operation, before string, limit int) ([]models.Job, error) {
+	var rows []models.Job
+	q := s.DB.NewSelect().Model(&rows).Where("operation IN (?)", bun.List(ops)).OrderBy("id", bun.OrderDesc).Limit(int64(limit))
+	if before != "" {
+		q = q.Where("id < ?", before)
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("select jobs: %w", err)
+	}
+	return rows, nil
+}
+
+// StartJob moves an accepted job to running and gives it its transactionTime. Calling it again changes nothing. A job
+// that was deleted is KindNotFound.
+func (s *Store) StartJob(ctx context.Context, id string, stage string, now time.Time) (*models.Job, error) {
+	job := new(models.Job)
+	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		err := tx.NewSelect().Model(job).Where("id = ?", id).Where("deleted_at IS NULL").For("UPDATE").Scan(ctx)
+		if err != nil || job.State != models.StateAccepted {
+			return err
+		}
+		at, err := snapshotTime(ctx, tx, now)
+		if err != nil {
+			return err
+		}
+		job.State, job.Stage, job.TransactionTime = models.StateRunning, stage, &at
+		_, err = tx.NewUpdate().Model(job).Column("state", "stage", "transaction_time").WherePK().Exec(ctx)
+		return err
+	})
+	if noRows(err) {
+		return nil, models.Errorf(models.KindNotFound, "no job has this id")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("start job: %w", err)
+	}
+	return job, nil
+}
+
+// CompleteJob publishes a job's files and closes it, all at once. A job that has ended, or was deleted, stays as it is and
+// false comes back.
+func (s *Store) CompleteJob(ctx context.Context, id string, files []models.JobFile, acc models.Accounting, now, expires time.Time, also func(context.Context, bun.Tx) error) (bool, error) {
+	done := false
+	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		res, err := tx.NewUpdate().Model((*models.Job)(nil)).
+			Set("state = ?", models.StateCompleted).Set("stage = ?", "done").Set("accounting = ?", acc).
+			Set("finished_at = ?", millis(now)).Set("expires_at = ?", millis(expires)).
+			Where("id = ?", id).Where("state = 'running'").Where("deleted_at IS NULL").Exec(ctx)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		done = true
+		if len(files) > 0 {
+			if _, err := tx.NewInsert().Model(&files).Exec(ctx); err != nil {
+				return err
+			}
+		}
+		if also == nil {
+			return nil
+		}
+		return also(ctx, tx)
+	})
+	if err != nil {
+		return false, fmt.Errorf("complete job: %w", err)
+	}
+	return done, nil
+}
+
+// FailJob closes a job that could not be done. reason is for the client and must not tell of a member.
+func (s *Store) FailJob(ctx context.Context, id string, state models.State, reason string, now time.Time) error {
+	_, err := s.DB.NewUpdate().Model((*models.Job)(nil)).Set("state = ?", state).Set("error = ?", reason).
+		Set("finished_at = ?", millis(now)).Where("id = ?", id).Where("state IN ('accepted', 'running')").Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("fail job: %w", err)
+	}
+	return nil
+}
+
+// DeleteJob hides a job from its client for good; an unfinished one becomes cancelled.
+func (s *Store) DeleteJob(ctx context.Context, id string, now time.Time) error {
+	_, err := s.DB.NewUpdate().Model((*models.Job)(nil)).Set("deleted_at = ?", millis(now)).
+		Set("state = CASE WHEN state IN ('accepted', 'running') THEN 'cancelled' ELSE state END").
+		Set("finished_at = coalesce(finished_at, ?)", millis(now)).
+		Where("id = ?", id).Where("deleted_at IS NULL").Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("delete job: %w", err)
+	}
+	return nil
+}
+
+// PurgeJob drops the rows that lead to a job's files. The job itself stays, for the record.
+func (s *Store) PurgeJob(ctx context.Context, id string) error {
+	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		for _, table := range []string{"job_files", "export_parts", "export_chunks", "match_slices"} {
+			if _, err := tx.NewDelete().Table(table).Where("job_id = ?", id).Exec(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("purge job: %w", err)
+	}
+	return nil
+}
+
+// Files returns the files of a finished job in manifest order.
+func (s *Store) Files(ctx context.Context, jobID string) ([]models.JobFile, error) {
+	var rows []models.JobFile
+	if err := s.DB.NewSelect().Model(&rows).Where("job_id = ?", jobID).Order("file").Scan(ctx); err != nil {
+		return nil, fmt.Errorf("select files: %w", err)
+	}
+	return rows, nil
+}
+
+// File returns one file of a job and the stretches of blobs it is made of, in order. KindNotFound when there is none.
+func (s *Store) File(ctx context.Context, jobID string, file int) (*models.JobFile, []models.FilePart, error) {
+	row := new(models.JobFile)
+	err := s.DB.NewSelect().Model(row).Where("job_id = ?", jobID).Where("file = ?", file).Scan(ctx)
+	if noRows(err) {
+		return nil, nil, models.Errorf(models.KindNotFound, "no file has this address")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("select file: %w", err)
+	}
+	if row.BlobKey != "" {
+		return row, []models.FilePart{{BlobKey: row.BlobKey, Packed: row.PackedLen, Raw: row.RawLen, Lines: row.Lines, CRC: uint32(row.CRC)}}, nil
+	}
+	parts, err := s.fileParts(ctx, row)
+	return row, parts, err
+}

@@ -1,0 +1,235 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/uptrace/bun"
+
+	"pdexbulk/models"
+)
+
+// Slice is a run of MemberBundles that one activity matches. Offset and Length are bytes of the stored request.
+type Slice struct {
+	JobID   string
+	Slice   int
+	First   int
+	Members int
+	Offset  int64
+	Length  int64
+	Done    bool
+}
+
+// SaveSlices stores how a match request is cut up. Slices that are there already stay.
+func (s *Store) SaveSlices(ctx context.Context, jobID string, slices []Slice) error {
+	b := &pgx.Batch{}
+	for _, sl := range slices {
+		b.Queue(`INSERT INTO match_slices (job_id, slice, first, members, byte_offset, byte_length)
+			VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`, jobID, sl.Slice, sl.First, sl.Members, sl.Offset, sl.Length)
+	}
+	if err := s.Pool.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("save slices: %w", err)
+	}
+	return nil
+}
+
+// Slices returns a match's slices in order.
+func (s *Store) Slices(ctx context.Context, jobID string) ([]Slice, error) {
+	rows, err := s.Pool.Query(ctx, `SELECT slice, first, members, byte_offset, byte_length, done FROM match_slices WHERE job_id = $1 ORDER BY slice`, jobID)
+	if err != nil {
+		return nil, fmt.Errorf("select slices: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Slice, error) {
+		sl := Slice{JobID: jobID}
+		err := row.Scan(&sl.Slice, &sl.First, &sl.Members, &sl.Offset, &sl.Length, &sl.Done)
+		return sl, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read slices: %w", err)
+	}
+	return out, nil
+}
+
+// MatchProgress says how many of a match's members have an outcome.
+func (s *Store) MatchProgress(ctx context.Context, jobID string) (done, members int64, err error) {
+	err = s.Pool.QueryRow(ctx, `SELECT coalesce(sum(members) FILTER (WHERE done), 0)::bigint, coalesce(sum(members), 0)::bigint
+		FROM match_slices WHERE job_id = $1`, jobID).Scan(&done, &members)
+	if err != nil {
+		return 0, 0, fmt.Errorf("select match progress: %w", err)
+	}
+	return done, members, nil
+}
+
+// Probe is one person to look for, normalised as the member index is.
+type Probe struct {
+	N         int32 // the caller's number; comes back with each candidate
+	Family    string
+	Given     []string
+	BirthDate *int32   // days since 1970-01-01
+	Cards     []string // identifier values
+}
+
+// Candidate is a member that shares something with a probe: a card value, or family name and birth date.
+type Candidate struct {
+	N         int32
+	Member    uuid.UUID
+	PatientID string
+	Family    string
+	Given     string
+	BirthDate *int32
+	Gender    string
+	CardHits  []CardHit
+}
+
+// CardHit is an identifier that a probe and a member have in common.
+type CardHit struct {
+	Kind  models.CardKind `json:"k"`
+	Value string          `json:"v"`
+}
+
+// Candidates finds, in one query, the members that come into question for a whole slice. A member with several names comes
+// once for each. Members whose Patient is not held never come.
+func (s *Store) Candidates(ctx context.Context, probes []Probe) ([]Candidate, error) {
+	var nameN, cardN []int32
+	var families, cards []string
+	var born []*time.Time
+	for _, p := range probes {
+		if p.Family != "" && p.BirthDate != nil {
+			nameN, families, born = append(nameN, p.N), append(families, p.Family), append(born, dayPtr(p.BirthDate))
+		}
+		for _, c := range p.Cards {
+			cardN, cards = append(cardN, p.N), append(cards, c)
+		}
+	}
+	rows, err := s.Pool.Query(ctx, `WITH
+		hits AS (SELECT k.n, c.member_id, c.kind, c.value FROM unnest($4::int[], $5::text[]) AS k(n, value) JOIN member_cards c USING (value)),
+		found AS (
+			SELECT n, member_id FROM hits
+			UNION
+			SELECT k.n, m.member_id FROM unnest($1::int[], $2::text[], $3::date[]) AS k(n, family, birth_date)
+				JOIN member_names m USING (family, birth_date))
+		SELECT f.n, m.id, m.patient_id, x.family, x.given, x.birth_date - '1970-01-01'::date, x.gender,
+		       (SELECT json_agg(DISTINCT jsonb_build_object('k', h.kind, 'v', h.value)) FROM hits h WHERE (h.n, h.member_id) = (f.n, f.member_id))
+		FROM found f JOIN members m ON m.id = f.member_id AND m.present JOIN member_names x ON x.member_id = f.member_id
+		ORDER BY f.n, m.id`, nameN, families, born, cardN, cards)
+	if err != nil {
+		return nil, fmt.Errorf("select candidates: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Candidate])
+	if err != nil {
+		return nil, fmt.Errorf("read candidates: %w", err)
+	}
+	return out, nil
+}
+
+// Outcome is what became of one submitted member. Reason is for admins and is never disclosed.
+type Outcome struct {
+	Idx          int32
+	Outcome      string // matched, nomatch or constrained
+	Reason       string
+	Member       *uuid.UUID
+	PatientID    string // our Patient id; read only
+	Policy       string
+	ConsentStart *time.Time
+	ConsentEnd   *time.Time
+}
+
+// The outcomes.
+const (
+	OutcomeMatched     = "matched"
+	OutcomeNoMatch     = "nomatch"
+	OutcomeConstrained = "constrained"
+)
+
+// SaveOutcomes commits a slice: all its outcomes and the mark that it is done. A slice that is done stays as it is.
+func (s *Store) SaveOutcomes(ctx context.Context, jobID string, slice int, outcomes []Outcome) error {
+	err := s.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE match_slices SET done = true WHERE job_id = $1 AND slice = $2 AND NOT done`, jobID, slice)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		_, err = tx.CopyFrom(ctx, pgx.Identifier{"match_outcomes"},
+			[]string{"job_id", "idx", "outcome", "reason", "member_id", "policy", "consent_start", "consent_end"},
+			pgx.CopyFromSlice(len(outcomes), func(i int) ([]any, error) {
+				o := outcomes[i]
+				return []any{uuid.MustParse(jobID), o.Idx, o.Outcome, o.Reason, o.Member, o.Policy, o.ConsentStart, o.ConsentEnd}, nil
+			}))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("save outcomes: %w", err)
+	}
+	return nil
+}
+
+// Outcomes streams the outcomes of a match in request order, from the given index on.
+func (s *Store) Outcomes(ctx context.Context, jobID string, from int, limit int, fn func(Outcome) error) error {
+	rows, err := s.Pool.Query(ctx, `SELECT o.idx, o.outcome, o.reason, o.member_id, coalesce(m.patient_id, ''), o.policy, o.consent_start, o.consent_end
+		FROM match_outcomes o LEFT JOIN members m ON m.id = o.member_id WHERE o.job_id = $1 AND o.idx >= $2 ORDER BY o.idx LIMIT $3`, jobID, from, limit)
+	if err != nil {
+		return fmt.Errorf("select outcomes: %w", err)
+	}
+	var o Outcome
+	_, err = pgx.ForEachRow(rows, []any{&o.Idx, &o.Outcome, &o.Reason, &o.Member, &o.PatientID, &o.Policy, &o.ConsentStart, &o.ConsentEnd}, func() error {
+		return fn(o)
+	})
+	if err != nil {
+		return fmt.Errorf("read outcomes: %w", err)
+	}
+	return nil
+}
+
+// CountOutcomes says how many members of a match had each outcome.
+func (s *Store) CountOutcomes(ctx context.Context, jobID string) (models.Accounting, error) {
+	var acc models.Accounting
+	err := s.Pool.QueryRow(ctx, `SELECT count(*), count(*) FILTER (WHERE outcome = 'matched'), count(*) FILTER (WHERE outcome = 'nomatch'),
+		count(*) FILTER (WHERE outcome = 'constrained') FROM match_outcomes WHERE job_id = $1`, jobID).
+		Scan(&acc.Members, &acc.Matched, &acc.Unmatched, &acc.Constrained)
+	if err != nil {
+		return acc, fmt.Errorf("count outcomes: %w", err)
+	}
+	return acc, nil
+}
+
+// Group is a Group a client may read and export. Its FHIR form is in the blob store, its members in group_members.
+type Group struct {
+	ID        string    `bun:",pk,type:uuid"`
+	ClientID  string    `bun:",notnull"`
+	JobID     string    `bun:",notnull,type:uuid"`
+	Profile   string    `bun:",notnull"`
+	BlobKey   string    `bun:",notnull"`
+	Members   int64     `bun:",notnull"`
+	CreatedAt time.Time `bun:",notnull"`
+	ExpiresAt *time.Time
+}
+
+// AddMatchedGroup stores a Group and takes its members from the match's outcomes. A member matched more than once is in it
+// once, under the narrowest consent: #regular before #sensitive, and the period both consents cover.
+func AddMatchedGroup(ctx context.Context, tx bun.IDB, g *Group) error {
+	if _, err := tx.NewInsert().Model(g).Exec(ctx); err != nil {
+		return fmt.Errorf("insert group: %w", err)
+	}
+	_, err := tx.NewRaw(`INSERT INTO group_members (group_id, member_id, policy, consent_start, consent_end)
+		SELECT ?, member_id, min(policy), max(consent_start), min(consent_end) FROM match_outcomes
+		WHERE job_id = ? AND outcome = 'matched' GROUP BY member_id`, g.ID, g.JobID).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("insert group members: %w", err)
+	}
+	return nil
+}
+
+// OwnGroup returns a client's Group. Another client's is KindNotFound like one that never was.
+func (s *Store) OwnGroup(ctx context.Context, clientID, id string) (*Group, error) {
+	g := new(Group)
+	err := s.DB.NewSelect().Model(g).Where("id = ?", id).Where("client_id = ?", clientID).Scan(ctx)
+	if noRows(err) {
+		return nil, models.Errorf(models.KindNotFound, "no Group has this id")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("select group: %w", err)
+	}
+	return g, nil
+}

@@ -1,0 +1,343 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"pdexbulk/models"
+)
+
+// SegmentKey names one segment.
+type SegmentKey struct {
+	Member    uuid.UUID
+	Type      int16
+	Class     models.Class
+	ValidFrom time.Time
+	Part      int16
+}
+
+// Segment is a packed segment with its index, ready to be written.
+type Segment struct {
+	SegmentKey
+	Lines      int32
+	PackedLen  int32
+	RawLen     int32
+	CRC        uint32
+	UpdatedMin int64  // ms since 1970-01-01
+	UpdatedMax int64  // ms since 1970-01-01
+	ServiceMin *int32 // days since 1970-01-01; nil when no line has a service date
+	ServiceMax *int32
+	Undated    int32
+	Data       []byte
+	IDHashes   []byte
+	Entries    []byte
+}
+
+// CurrentLines is the index of a segment the store holds. Open tells whether it is part of the newest state; a closed one
+// is listed only to show that its key is taken.
+type CurrentLines struct {
+	SegmentKey
+	Open    bool
+	Entries []byte
+}
+
+// Name and Card are rows of the member index.
+type (
+	Name struct {
+		Member    uuid.UUID
+		Family    string
+		Given     string
+		BirthDate *int32 // days since 1970-01-01
+		Gender    string
+	}
+	Card struct {
+		Member uuid.UUID
+		Source uint64 // segment.IDHash of the resource, 0 when it only adds
+		Kind   models.CardKind
+		Value  string
+	}
+)
+
+// Tombstone remembers a deleted resource.
+type Tombstone struct {
+	Member     uuid.UUID
+	Type       int16
+	ResourceID string
+	DeletedAt  time.Time
+}
+
+// Merge is what one transaction changes.
+type Merge struct {
+	Insert []Segment
+	Close  []SegmentKey
+	At     time.Time // the instant the closed ones stop being valid
+
+	Members   map[uuid.UUID]string // Patient ids of the members touched
+	Present   map[uuid.UUID]bool   // members whose Patient came or went
+	Renamed   []uuid.UUID          // members whose Names replace what the index had
+	Names     []Name
+	Resourced []Card // Member and Source of resources whose cards are replaced
+	Cards     []Card
+
+	Bury  []Tombstone
+	Raise []Tombstone // tombstones to take away: the resource is back
+}
+
+// MergeTx is the view fn gets of the members it is merging.
+type MergeTx struct {
+	ctx context.Context
+	tx  pgx.Tx
+	// Lines are the indexes of the members' segments.
+	Lines []CurrentLines
+	// Tombstones are the deleted resources of the members.
+	Tombstones []Tombstone
+}
+
+// Data reads the packed bytes of segments, in the order of keys.
+func (m *MergeTx) Data(keys []SegmentKey) ([][]byte, error) {
+	out := make([][]byte, len(keys))
+	rows, err := m.tx.Query(m.ctx, `SELECT k.n, s.data
+		FROM unnest($1::int[], $2::uuid[], $3::smallint[], $4::smallint[], $5::timestamptz[], $6::smallint[])
+		       AS k(n, member_id, type, class, valid_from, part)
+		JOIN segments s USING (member_id, type, class, valid_from, part)`, keyColumns(keys, true)...)
+	if err != nil {
+		return nil, fmt.Errorf("select segments: %w", err)
+	}
+	found := 0
+	var n int
+	var data []byte
+	_, err = pgx.ForEachRow(rows, []any{&n, &data}, func() error {
+		out[n] = slices.Clone(data)
+		found++
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read segments: %w", err)
+	}
+	if found != len(keys) {
+		return nil, fmt.Errorf("read segments: %d of %d found", found, len(keys))
+	}
+	return out, nil
+}
+
+func keyColumns(keys []SegmentKey, numbered bool) []any {
+	n := len(keys)
+	num, member, typ, class, from, part := make([]int32, n), make([]uuid.UUID, n), make([]int16, n), make([]int16, n), make([]time.Time, n), make([]int16, n)
+	for i, k := range keys {
+		num[i], member[i], typ[i], class[i], from[i], part[i] = int32(i), k.Member, k.Type, int16(k.Class), k.ValidFrom, k.Part
+	}
+	if numbered {
+		return []any{num, member, typ, class, from, part}
+	}
+	return []any{member, typ, class, from, part}
+}
+
+// MergeMembers changes the segments of some members in one transaction. Imports that touch the same member take turns. fn
+// sees the members' newest state and returns the change; mark, when not nil, is called last in the same transaction.
+func (s *Store) MergeMembers(ctx context.Context, ids []uuid.UUID, at time.Time, fn func(*MergeTx) (*Merge, error), mark func(context.Context, pgx.Tx) error) error {
+	err := s.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
+		if err := lockMembers(ctx, tx, ids); err != nil {
+			return err
+		}
+		view := &MergeTx{ctx: ctx, tx: tx}
+		if err := view.load(ids, at); err != nil {
+			return err
+		}
+		m, err := fn(view)
+		if err != nil {
+			return err
+		}
+		if err := m.write(ctx, tx); err != nil {
+			return err
+		}
+		if mark == nil {
+			return nil
+		}
+		return mark(ctx, tx)
+	})
+	if err != nil {
+		return fmt.Errorf("merge members: %w", err)
+	}
+	return nil
+}
+
+// lockMembers takes one advisory lock for each first byte among the ids, in ascending order, so that no two transactions
+// can wait for each other.
+func lockMembers(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
+	const class = 0x6d656d62 // "memb"
+	var seen [256]bool
+	for _, id := range ids {
+		seen[id[0]] = true
+	}
+	var keys []int32
+	for b, ok := range seen {
+		if ok {
+			keys = append(keys, int32(b))
+		}
+	}
+	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1, k) FROM unnest($2::int[]) WITH ORDINALITY AS t(k, n) ORDER BY n`, class, keys)
+	if err != nil {
+		return fmt.Errorf("lock members: %w", err)
+	}
+	return nil
+}
+
+func (m *MergeTx) load(ids []uuid.UUID, at time.Time) error {
+	rows, err := m.tx.Query(m.ctx, `SELECT member_id, type, class, valid_from, part, valid_to = 'infinity', entries
+		FROM segment_lines WHERE member_id = ANY($1) AND (valid_to = 'infinity' OR valid_from >= $2)`, ids, at)
+	if err != nil {
+		return fmt.Errorf("select segment lines: %w", err)
+	}
+	m.Lines, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (l CurrentLines, err error) {
+		err = row.Scan(&l.Member, &l.Type, &l.Class, &l.ValidFrom, &l.Part, &l.Open, &l.Entries)
+		return l, err
+	})
+	if err != nil {
+		return fmt.Errorf("read segment lines: %w", err)
+	}
+	rows, err = m.tx.Query(m.ctx, `SELECT member_id, type, resource_id, deleted_at FROM tombstones WHERE member_id = ANY($1)`, ids)
+	if err != nil {
+		return fmt.Errorf("select tombstones: %w", err)
+	}
+	m.Tombstones, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Tombstone])
+	if err != nil {
+		return fmt.Errorf("read tombstones: %w", err)
+	}
+	return nil
+}
+
+var segmentColumns = []string{
+	"member_id", "type", "class", "valid_from", "part", "lines", "packed_len", "raw_len", "crc",
+	"updated_min", "updated_max", "service_min", "service_max", "undated", "data",
+}
+
+func (m *Merge) write(ctx context.Context, tx pgx.Tx) error {
+	if len(m.Close) > 0 {
+		args := append([]any{m.At}, keyColumns(m.Close, false)...)
+		for _, table := range []string{"segments", "segment_lines"} {
+			_, err := tx.Exec(ctx, `UPDATE `+table+` s SET valid_to = greatest($1, s.valid_from)
+				FROM unnest($2::uuid[], $3::smallint[], $4::smallint[], $5::timestamptz[], $6::smallint[])
+				       AS k(member_id, type, class, valid_from, part)
+				WHERE (s.member_id, s.type, s.class, s.valid_from, s.part) = (k.member_id, k.type, k.class, k.valid_from, k.part)`, args...)
+			if err != nil {
+				return fmt.Errorf("close %s: %w", table, err)
+			}
+		}
+	}
+	if len(m.Insert) > 0 {
+		_, err := tx.CopyFrom(ctx, pgx.Identifier{"segments"}, segmentColumns, pgx.CopyFromSlice(len(m.Insert), func(i int) ([]any, error) {
+			g := &m.Insert[i]
+			return []any{
+				g.Member, g.Type, int16(g.Class), g.ValidFrom, g.Part, g.Lines, g.PackedLen, g.RawLen, int32(g.CRC),
+				time.UnixMilli(g.UpdatedMin).UTC(), time.UnixMilli(g.UpdatedMax).UTC(), day(g.ServiceMin), day(g.ServiceMax), g.Undated, g.Data,
+			}, nil
+		}))
+		if err != nil {
+			return fmt.Errorf("copy segments: %w", err)
+		}
+		_, err = tx.CopyFrom(ctx, pgx.Identifier{"segment_lines"}, []string{"member_id", "type", "class", "valid_from", "part", "id_hashes", "entries"},
+			pgx.CopyFromSlice(len(m.Insert), func(i int) ([]any, error) {
+				g := &m.Insert[i]
+				return []any{g.Member, g.Type, int16(g.Class), g.ValidFrom, g.Part, g.IDHashes, g.Entries}, nil
+			}))
+		if err != nil {
+			return fmt.Errorf("copy segment lines: %w", err)
+		}
+	}
+	if err := m.writeTombstones(ctx, tx); err != nil {
+		return err
+	}
+	return m.writeIndex(ctx, tx)
+}
+
+func (m *Merge) writeTombstones(ctx context.Context, tx pgx.Tx) error {
+	b := &pgx.Batch{}
+	for _, t := range m.Raise {
+		b.Queue(`DELETE FROM tombstones WHERE member_id = $1 AND type = $2 AND resource_id = $3`, t.Member, t.Type, t.ResourceID)
+	}
+	for _, t := range m.Bury {
+		b.Queue(`INSERT INTO tombstones (member_id, type, resource_id, deleted_at) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (member_id, type, resource_id) DO UPDATE SET deleted_at = excluded.deleted_at`, t.Member, t.Type, t.ResourceID, t.DeletedAt)
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("write tombstones: %w", err)
+	}
+	return nil
+}
+
+// writeIndex brings members, names and cards up to date, set by set.
+func (m *Merge) writeIndex(ctx context.Context, tx pgx.Tx) error {
+	b := &pgx.Batch{}
+	if len(m.Members) > 0 {
+		ids, patients, present := make([]uuid.UUID, 0, len(m.Members)), make([]string, 0, len(m.Members)), make([]bool, 0, len(m.Members))
+		for id, patient := range m.Members {
+			ids, patients, present = append(ids, id), append(patients, patient), append(present, m.Present[id])
+		}
+		b.Queue(`INSERT INTO members (id, patient_id, present, updated_at)
+			SELECT k.id, k.patient_id, k.present, $4 FROM unnest($1::uuid[], $2::text[], $3::bool[]) AS k(id, patient_id, present)
+			ON CONFLICT (id) DO UPDATE SET updated_at = excluded.updated_at,
+				present = CASE WHEN excluded.id = ANY($5::uuid[]) THEN excluded.present ELSE members.present END`,
+			ids, patients, present, m.At, slices.Collect(maps.Keys(m.Present)))
+	}
+	if len(m.Renamed) > 0 {
+		b.Queue(`DELETE FROM member_names WHERE member_id = ANY($1)`, m.Renamed)
+	}
+	if len(m.Names) > 0 {
+		n := len(m.Names)
+		id, family, given, born, gender := make([]uuid.UUID, n), make([]string, n), make([]string, n), make([]*time.Time, n), make([]string, n)
+		for i, r := range m.Names {
+			id[i], family[i], given[i], born[i], gender[i] = r.Member, r.Family, r.Given, dayPtr(r.BirthDate), r.Gender
+		}
+		b.Queue(`INSERT INTO member_names (member_id, family, given, birth_date, gender)
+			SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::date[], $5::text[]) ON CONFLICT DO NOTHING`, id, family, given, born, gender)
+	}
+	if len(m.Resourced) > 0 {
+		id, source := make([]uuid.UUID, len(m.Resourced)), make([]int64, len(m.Resourced))
+		for i, r := range m.Resourced {
+			id[i], source[i] = r.Member, int64(r.Source)
+		}
+		b.Queue(`DELETE FROM member_cards c USING unnest($1::uuid[], $2::bigint[]) AS k(member_id, source)
+			WHERE c.member_id = k.member_id AND c.source = k.source`, id, source)
+	}
+	if len(m.Cards) > 0 {
+		n := len(m.Cards)
+		id, source, kind, value := make([]uuid.UUID, n), make([]int64, n), make([]int16, n), make([]string, n)
+		for i, c := range m.Cards {
+			id[i], source[i], kind[i], value[i] = c.Member, int64(c.Source), int16(c.Kind), c.Value
+		}
+		b.Queue(`INSERT INTO member_cards (member_id, source, kind, value)
+			SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::text[]) ON CONFLICT DO NOTHING`, id, source, kind, value)
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("write the member index: %w", err)
+	}
+	return nil
+}
+
+func dayPtr(d *int32) *time.Time {
+	if d == nil {
+		return nil
+	}
+	t := time.Unix(int64(*d)*86400, 0).UTC()
+	return &t
+}
+
+// day turns days since 1970-01-01 into what COPY takes for a date, nil for NULL.
+func day(d *int32) any {
+	if t := dayPtr(d); t != nil {
+		return *t
+	}
+	return nil
+}
