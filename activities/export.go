@@ -1,0 +1,406 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/activity"
+
+	"pdexbulk/models"
+	"pdexbulk/models/consent"
+	"pdexbulk/models/segment"
+	"pdexbulk/models/store"
+)
+
+const (
+	// chunkPacked is how many packed bytes a chunk aims at. A chunk is held in memory before it is written, so this is the
+	// memory of a running chunk.
+	chunkPacked = 32 << 20
+	// chunkMembers bounds a chunk of members with little data.
+	chunkMembers = 50_000
+	// atomPacked is the grain at which a plan is cut before chunks are sized to it.
+	atomPacked = 2 << 20
+	// wantChunks is how many chunks even a small export is cut into, so that several workers share it.
+	wantChunks = 4
+	// flushPacked is when a chunk that grew past its plan is written out in between.
+	flushPacked = 2 * chunkPacked
+	// The size at which a file of the manifest is closed, by whichever comes first.
+	fileLines  = 250_000
+	filePacked = 64 << 20
+)
+
+// ExportPlan is what an export's workflow has to do.
+type ExportPlan struct {
+	Client    string // for search attributes
+	Operation models.Operation
+	Chunks    int
+	Done      int // chunks that earlier runs of the workflow published
+	Resources int64
+}
+
+// PrepareExport freezes the export's snapshot and cuts it into chunks of members by what is stored for each.
+func (a *Activities) PrepareExport(ctx context.Context, jobID string) (*ExportPlan, error) {
+	job, err := a.Store.StartJob(ctx, jobID, "exporting", a.now())
+	if err != nil {
+		return nil, err
+	}
+	if job.State != models.StateRunning {
+		return nil, models.Errorf(models.KindConflict, "the job has ended")
+	}
+	params, err := exportParams(job)
+	if err != nil {
+		return nil, err
+	}
+	chunks, err := a.Store.PlannedChunks(ctx, jobID)
+	if err != nil {
+		return nil, err
+	}
+	if len(chunks) == 0 {
+		if chunks, err = a.plan(ctx, job, params); err != nil {
+			return nil, err
+		}
+	}
+	plan := &ExportPlan{Client: job.ClientID, Operation: job.Operation, Chunks: len(chunks)}
+	for _, c := range chunks {
+		plan.Resources += c.Planned
+		if c.Done {
+			plan.Done++
+		}
+	}
+	return plan, nil
+}
+
+func exportParams(job *models.Job) (models.ExportParams, error) {
+	var p models.ExportParams
+	if err := json.Unmarshal(job.Params, &p); err != nil {
+		return p, models.Errorf(models.KindInternal, "the job's parameters cannot be read").Because(err)
+	}
+	return p, nil
+}
+
+func (a *Activities) plan(ctx context.Context, job *models.Job, p models.ExportParams) ([]store.Chunk, error) {
+	var atoms []atom
+	collect := func(shared bool) func(store.Load) error {
+		return func(l store.Load) error {
+			atoms = addLoad(atoms, l, shared)
+			if len(atoms)%1000 == 0 {
+				activity.RecordHeartbeat(ctx, len(atoms))
+			}
+			return nil
+		}
+	}
+	if err := a.Store.Loads(ctx, p.GroupID, p.Types, *job.TransactionTime, collect(false)); err != nil {
+		return nil, err
+	}
+	if job.Operation == models.OpSystemExport {
+		if err := a.Store.SharedLoads(ctx, p.Types, *job.TransactionTime, collect(true)); err != nil {
+			return nil, err
+		}
+	}
+	chunks := joinAtoms(job.ID, atoms)
+	return chunks, a.Store.SavePlan(ctx, job.ID, chunks)
+}
+
+// atom is a run of neighbouring members with about atomPacked bytes.
+type atom struct {
+	lo, hi  uuid.UUID
+	members int
+	lines   int64
+	packed  int64
+	shared  bool
+}
+
+func addLoad(atoms []atom, l store.Load, shared bool) []atom {
+	n := len(atoms)
+	if n == 0 || atoms[n-1].packed >= atomPacked || atoms[n-1].members >= chunkMembers/16 || atoms[n-1].shared != shared {
+		atoms = append(atoms, atom{lo: l.Member, shared: shared})
+		n++
+	}
+	last := &atoms[n-1]
+	last.hi = l.Member
+	last.lines += l.Lines
+	last.packed += l.Packed
+	if !shared {
+		last.members++
+	}
+	return atoms
+}
+
+// joinAtoms makes chunks of neighbouring atoms: of chunkPacked bytes in a large export, of less in a small one. Chunks of
+// shared resources hold nothing else.
+func joinAtoms(jobID string, atoms []atom) []store.Chunk {
+	var total int64
+	for _, a := range atoms {
+		total += a.packed
+	}
+	target := min(chunkPacked, max(atomPacked, total/wantChunks+1))
+	var chunks []store.Chunk
+	var packed int64
+	shared := false
+	for _, a := range atoms {
+		n := len(chunks)
+		if n == 0 || packed+a.packed > target+atomPacked/2 || chunks[n-1].Members+a.members > chunkMembers || shared != a.shared {
+			chunks = append(chunks, store.Chunk{JobID: jobID, Chunk: n, Lo: a.lo})
+			n, packed, shared = n+1, 0, a.shared
+		}
+		c := &chunks[n-1]
+		c.Hi = a.hi
+		c.Members += a.members
+		c.Planned += a.lines
+		packed += a.packed
+	}
+	return chunks
+}
+
+// ChunkInput names one chunk of an export.
+type ChunkInput struct {
+	JobID string
+	Chunk int
+}
+
+// ChunkResult says what a chunk brought, for the workflow's progress.
+type ChunkResult struct {
+	Planned int64
+	Written int64
+}
+
+// ExportChunk re-checks the chunk's members and writes what may leave of their data, in one snapshot. The attempt's blob
+// counts only when its parts are published, which one attempt does at most.
+func (a *Activities) ExportChunk(ctx context.Context, in ChunkInput) (*ChunkResult, error) {
+	job, err := a.Store.Job(ctx, in.JobID)
+	if err != nil {
+		return nil, err
+	}
+	if job.State != models.StateRunning {
+		return nil, models.Errorf(models.KindConflict, "the job has ended")
+	}
+	params, err := exportParams(job)
+	if err != nil {
+		return nil, err
+	}
+	chunk, err := a.Store.PlannedChunk(ctx, in.JobID, in.Chunk)
+	if err != nil {
+		return nil, err
+	}
+	if chunk.Done {
+		return &ChunkResult{Planned: chunk.Planned}, nil
+	}
+	key := attemptKey("exports/" + job.ID + "/" + strconv.Itoa(chunk.Chunk))
+	e := &chunkExport{a: a, job: job, params: params, chunk: chunk, key: key}
+	if err := e.run(ctx); err != nil {
+		return nil, err
+	}
+	won, err := a.Store.PublishChunk(ctx, job.ID, chunk.Chunk, models.NewID(), e.key, e.acc, e.parts)
+	if err != nil {
+		return nil, err
+	}
+	if !won && e.key != "" {
+		return &ChunkResult{Planned: chunk.Planned}, a.Files.Delete(ctx, e.key)
+	}
+	return &ChunkResult{Planned: chunk.Planned, Written: e.acc.Written}, nil
+}
+
+// chunkExport is one attempt at a chunk.
+type chunkExport struct {
+	a      *Activities
+	job    *models.Job
+	params models.ExportParams
+	chunk  store.Chunk
+	key    string // "" when nothing was written
+	acc    models.Accounting
+	parts  []store.Part
+
+	packer *segment.Packer
+	lines  []segment.Line
+	buf    map[int16]*typeBuffer
+	held   int64
+	blob   blobWriter
+	flush  int16
+}
+
+// typeBuffer collects one type's packed lines until the chunk is written.
+type typeBuffer struct {
+	data []byte
+	sum  segment.Sum
+}
+
+// access is what one member's consent lets out of the store.
+type access struct {
+	withheld bool
+	without  models.Class // classes that stay
+	written  bool
+}
+
+func (e *chunkExport) run(ctx context.Context) (err error) {
+	if e.packer, err = segment.NewPacker(segment.FastLevel); err != nil {
+		return err
+	}
+	e.buf = map[int16]*typeBuffer{}
+	e.blob = blobWriter{files: e.a.Files, key: e.key}
+	defer e.blob.abort()
+	err = e.a.Store.InSnapshot(ctx, *e.job.TransactionTime, func(view *store.Snapshot) error {
+		roster, err := e.roster(view)
+		if err != nil {
+			return err
+		}
+		return e.read(ctx, view, roster)
+	})
+	if err != nil {
+		return err
+	}
+	if err := e.write(ctx); err != nil {
+		return err
+	}
+	if e.acc.Planned != e.chunk.Planned {
+		return fmt.Errorf("chunk %d: %d resources planned, %d accounted for", e.chunk.Chunk, e.chunk.Planned, e.acc.Planned)
+	}
+	if wrong := e.acc.Check(); wrong != "" {
+		return fmt.Errorf("chunk %d: %s", e.chunk.Chunk, wrong)
+	}
+	if e.blob.w == nil {
+		e.key = ""
+		return nil
+	}
+	return e.blob.commit()
+}
+
+// roster decides for every member of the chunk whether, at this moment, data may leave, and of which classes.
+func (e *chunkExport) roster(view *store.Snapshot) (map[uuid.UUID]*access, error) {
+	if e.chunk.Members == 0 {
+		return nil, nil
+	}
+	entries, err := view.Roster(e.params.GroupID, e.chunk)
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) != e.chunk.Members {
+		return nil, fmt.Errorf("chunk %d: %d members planned, %d found", e.chunk.Chunk, e.chunk.Members, len(entries))
+	}
+	now := e.a.now()
+	roster := make(map[uuid.UUID]*access, len(entries))
+	for _, m := range entries {
+		acc := &access{}
+		if e.params.GroupID != "" {
+			ok, _ := consent.Recheck(m.Policy, m.ConsentStart, m.ConsentEnd, false, now)
+			acc.withheld = !ok
+			if m.Policy != consent.PolicySensitive {
+				acc.without = models.ClassSensitive
+			}
+		}
+		roster[m.Member] = acc
+	}
+	return roster, nil
+}
+
+// read takes in every segment of the chunk. Bytes of a segment that is wanted whole are copied as they are.
+func (e *chunkExport) read(ctx context.Context, view *store.Snapshot, roster map[uuid.UUID]*access) error {
+	window := store.Window{Since: e.params.Since, Until: e.params.Until, ServiceFrom: e.params.ServiceFrom}
+	keep := func(l segment.Line) bool {
+		return window.Wants(l.LastUpdated, l.ServiceEnd, l.ServiceEnd != segment.NoDate)
+	}
+	var members []uuid.UUID
+	if e.params.GroupID != "" {
+		members = make([]uuid.UUID, 0, len(roster))
+		for id := range roster {
+			members = append(members, id)
+		}
+	}
+	beat := 0
+	err := view.Segments(e.chunk, members, e.params.Types, window, func(row *store.Row) error {
+		if beat++; beat%512 == 0 {
+			activity.RecordHeartbeat(ctx, e.acc.Written)
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		who := roster[row.Member]
+		if who == nil && roster != nil {
+			return nil // belongs to a Patient that is not held; not planned either
+		}
+		e.acc.Planned += row.Lines
+		switch {
+		case who != nil && (who.withheld || row.Class&who.without != 0):
+			e.acc.WithheldResources += row.Lines
+			return nil
+		case row.Cut == store.CutOutside:
+			e.acc.Filtered += row.Lines
+			return nil
+		}
+		n, err := e.take(row, keep)
+		if err != nil {
+			return err
+		}
+		e.acc.Written += n
+		e.acc.Filtered += row.Lines - n
+		if who != nil && n > 0 {
+			who.written = true
+		}
+		if e.held >= flushPacked {
+			return e.write(ctx)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, who := range roster {
+		e.acc.Members++
+		switch {
+		case who.withheld:
+			e.acc.Withheld++
+		case who.written:
+			e.acc.Exported++
+		default:
+			e.acc.Empty++
+		}
+	}
+	return nil
+}
+
+// take appends what is wanted of a segment to its type's buffer and returns how many lines that was.
+func (e *chunkExport) take(row *store.Row, keep func(segment.Line) bool) (int64, error) {
+	b := e.buf[row.Type]
+	if b == nil {
+		b = &typeBuffer{}
+		e.buf[row.Type] = b
+	}
+	sum := segment.Sum{Lines: row.Lines, RawLen: row.RawLen, CRC: row.CRC, PackedLen: int64(len(row.Data))}
+	if row.Cut == store.CutWhole {
+		b.data = append(b.data, row.Data...)
+	} else {
+		var err error
+		if e.lines, err = segment.AppendIndex(e.lines[:0], row.Entries); err != nil {
+			return 0, err
+		}
+		if b.data, sum, err = e.packer.Select(b.data, row.Data, sum, e.lines, keep); err != nil {
+			return 0, err
+		}
+	}
+	b.sum = b.sum.Add(sum)
+	e.held += sum.PackedLen
+	return sum.Lines, nil
+}
+
+// write moves the buffers to the chunk's blob, type after type.
+func (e *chunkExport) write(ctx context.Context) error {
+	for _, typ := range sortedTypes(e.buf) {
+		b := e.buf[typ]
+		if b.sum.Lines == 0 {
+			continue
+		}
+		at, err := e.blob.append(ctx, b.data)
+		if err != nil {
+			return err
+		}
+		e.parts = append(e.parts, store.Part{
+			Type: typ, Part: e.flush, Offset: at, Packed: b.sum.PackedLen, Raw: b.sum.RawLen, Lines: b.sum.Lines, CRC: b.sum.CRC,
+		})
+		b.data, b.sum = b.data[:0], segment.Sum{}
+	}
+	e.flush++
+	e.held = 0
+	return nil
+}

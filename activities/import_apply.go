@@ -1,0 +1,224 @@
+package activities
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"pdexbulk/activities/spill"
+	"pdexbulk/models"
+	"pdexbulk/models/fhir"
+	"pdexbulk/models/match"
+	"pdexbulk/models/segment"
+	"pdexbulk/models/store"
+)
+
+// smallSegment is the raw size up to which a segment is rewritten together with new lines, so that many small imports do
+// not leave many small segments.
+const smallSegment = segment.MaxRawLen / 4
+
+// merge decides, line by line, what the batch changes, and makes the new segments. It changes nothing itself.
+func (m *merger) merge(view *store.MergeTx) (*store.Merge, error) {
+	sh, err := readShelf(view)
+	if err != nil {
+		return nil, err
+	}
+	out := &store.Merge{At: *m.imp.EffectiveAt, Members: map[uuid.UUID]string{}, Present: map[uuid.UUID]bool{}}
+	fresh := map[place]map[models.Class][]entry{}
+	for from := 0; from < len(m.recs); {
+		to := from
+		at := place{m.recs[from].Member, m.recs[from].Type}
+		for to < len(m.recs) && m.recs[to].Member == at.member && m.recs[to].Type == at.typ {
+			to++
+		}
+		if added := m.mergePlace(sh, at, m.recs[from:to], out); len(added) > 0 {
+			fresh[at] = added
+		}
+		from = to
+	}
+	if err := m.rewrite(view, sh, fresh, out); err != nil {
+		return nil, err
+	}
+	m.stats.Members += int64(len(out.Members))
+	m.stats.Segments += int64(len(out.Insert))
+	return out, nil
+}
+
+// found is where the store holds a resource.
+type found struct {
+	in   *held
+	line int
+}
+
+// mergePlace settles the lines of one member and type. It returns those to be written, by class, and marks the held ones
+// they replace.
+func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store.Merge) map[models.Class][]entry {
+	newest := make(map[string]*spill.Record, len(recs))
+	counts := models.TypeCounts{}
+	for i := range recs {
+		rec := &recs[i]
+		if prev, ok := newest[string(rec.ID)]; ok {
+			m.stats.Duplicate++
+			if newer(prev, rec) {
+				continue
+			}
+		}
+		newest[string(rec.ID)] = rec
+	}
+	stored := map[string]found{}
+	for _, h := range sh.held[at] {
+		for i, l := range h.lines {
+			stored[l.ID] = found{h, i}
+		}
+	}
+	var added map[models.Class][]entry
+	for i := range recs {
+		rec := &recs[i]
+		if newest[string(rec.ID)] != rec {
+			continue
+		}
+		id := string(rec.ID)
+		tomb, buried := sh.tombs[tombKey{at, id}]
+		if buried && rec.Updated <= tomb.DeletedAt.UnixMilli() {
+			counts.Stale++
+			continue
+		}
+		if old, ok := stored[id]; ok {
+			switch l := old.in.lines[old.line]; {
+			case l.Hash == rec.Hash && (m.imp.Mode == models.ImportLive || rec.Updated <= l.LastUpdated):
+				counts.Unchanged++
+				continue
+			case rec.Updated < l.LastUpdated, rec.Version > 0 && rec.Version < l.Version:
+				counts.Stale++
+				continue
+			}
+			counts.Replaced++
+			old.in.dropped[old.line], old.in.rewrite = true, true
+		} else {
+			counts.New++
+			if !models.IsMember(at.member) && at.member[14] != models.FirstShared[14] {
+				counts.Unattributed++
+			}
+		}
+		if buried {
+			out.Raise = append(out.Raise, tomb)
+		}
+		if added == nil {
+			added = map[models.Class][]entry{}
+		}
+		class := models.Class(rec.Class)
+		added[class] = append(added[class], entry{segment.Line{
+			ID: id, Version: rec.Version, LastUpdated: rec.Updated, ServiceStart: rec.ServiceStart, ServiceEnd: rec.ServiceEnd,
+			Flags: rec.Flags, Hash: rec.Hash,
+		}, rec.Body})
+		m.index(at, rec, out)
+	}
+	m.stats = m.stats.Add(models.ImportStats{Types: map[string]models.TypeCounts{fhir.TypeName(at.typ): counts}})
+	return added
+}
+
+// newer reports whether a is a newer version than b of one resource within an import: by its source's lastUpdated, then its
+// version, then its place in the source.
+func newer(a, b *spill.Record) bool {
+	return cmp.Or(cmp.Compare(a.Updated, b.Updated), cmp.Compare(a.Version, b.Version),
+		cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line)) > 0
+}
+
+// index notes what a changed line means for the member index.
+func (m *merger) index(at place, rec *spill.Record, out *store.Merge) {
+	if !models.IsMember(at.member) {
+		return
+	}
+	out.Members[at.member] = string(rec.Patient)
+	source := segment.IDHash(fhir.TypeName(at.typ), string(rec.ID))
+	switch at.typ {
+	case fhir.TypePatient:
+		out.Present[at.member] = true
+		out.Renamed = append(out.Renamed, at.member)
+		out.Resourced = append(out.Resourced, store.Card{Member: at.member, Source: source})
+		who, err := fhir.ParsePatient(rec.Body)
+		if err != nil {
+			return // a Patient of odd shape is kept and exported, but nobody can be matched to it
+		}
+		p := match.FromPatient(who)
+		out.Names = append(out.Names, nameRows(at.member, p)...)
+		out.Cards = append(out.Cards, cardRows(at.member, source, p)...)
+	case fhir.TypeCoverage, fhir.TypeExplanationOfBenefit:
+		if at.typ == fhir.TypeCoverage {
+			out.Resourced = append(out.Resourced, store.Card{Member: at.member, Source: source})
+		} else {
+			source = 0
+		}
+		cards, err := fhir.ParseCards(rec.Body)
+		if err != nil {
+			return
+		}
+		own := slices.DeleteFunc(cards, func(c fhir.Card) bool { return c.Beneficiary != string(rec.Patient) })
+		if len(own) == 0 {
+			return
+		}
+		var p match.Person
+		p.AddCards(own)
+		out.Cards = append(out.Cards, cardRows(at.member, source, p)...)
+	}
+}
+
+func nameRows(member uuid.UUID, p match.Person) []store.Name {
+	var rows []store.Name
+	for _, r := range p.Rows() {
+		rows = append(rows, store.Name{Member: member, Family: r.Family, Given: r.Given, BirthDate: p.BirthDate, Gender: p.Gender})
+	}
+	return rows
+}
+
+func cardRows(member uuid.UUID, source uint64, p match.Person) []store.Card {
+	var rows []store.Card
+	for _, id := range p.IDs {
+		rows = append(rows, store.Card{Member: member, Source: source, Kind: id.Kind, Value: id.Value})
+	}
+	return rows
+}
+
+// rewrite makes the segments of every place that changed: its new lines, with what stays of the segments that lose a line
+// and with those small enough to be worth joining.
+func (m *merger) rewrite(view *store.MergeTx, sh *shelf, fresh map[place]map[models.Class][]entry, out *store.Merge) error {
+	var rewritten []*held
+	for at, all := range sh.held {
+		for _, h := range all {
+			if len(fresh[at][h.key.Class]) > 0 && h.raw <= smallSegment {
+				h.rewrite = true
+			}
+			if h.rewrite {
+				rewritten = append(rewritten, h)
+			}
+		}
+	}
+	if err := loadRewrites(view, rewritten); err != nil {
+		return err
+	}
+	for _, h := range rewritten {
+		stay, err := h.survivors()
+		if err != nil {
+			return err
+		}
+		out.Close = append(out.Close, h.key)
+		at := place{h.key.Member, h.key.Type}
+		if fresh[at] == nil {
+			fresh[at] = map[models.Class][]entry{}
+		}
+		fresh[at][h.key.Class] = append(fresh[at][h.key.Class], stay...)
+	}
+	for at, classes := range fresh {
+		for class, lines := range classes {
+			key := store.SegmentKey{Member: at.member, Type: at.typ, Class: class, ValidFrom: out.At}
+			segs, err := packSegments(m.packer, sh, key, lines)
+			if err != nil {
+				return err
+			}
+			out.Insert = append(out.Insert, segs...)
+		}
+	}
+	sortSegments(out.Insert)
+	return nil
+}

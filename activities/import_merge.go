@@ -1,0 +1,359 @@
+package activities
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/activity"
+
+	"pdexbulk/activities/spill"
+	"pdexbulk/models"
+	"pdexbulk/models/fhir"
+	"pdexbulk/models/segment"
+	"pdexbulk/models/store"
+)
+
+// batchBytes is how much raw data one merge transaction takes. A member with more is merged in several.
+const batchBytes = 24 << 20
+
+// TakeTurn waits for the import's turn to merge: it fails, to be tried again, while another import merges. An import whose
+// run was ended by force would keep its turn for ever, so it is closed.
+func (a *Activities) TakeTurn(ctx context.Context, importID string) error {
+	_, holder, err := a.Store.TakeTurn(ctx, importID, a.now())
+	if err != nil || holder == "" {
+		return err
+	}
+	run, err := activity.GetClient(ctx).DescribeWorkflowExecution(ctx, ImportWorkflowID(holder), "")
+	if _, gone := errors.AsType[*serviceerror.NotFound](err); err != nil && !gone {
+		return fmt.Errorf("look at the import that merges: %w", err)
+	}
+	if err == nil && run.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		return models.Errorf(models.KindUnavailable, "import %s merges first", holder)
+	}
+	in := FinishInput{ImportID: holder, State: models.StateFailed, Reason: "its workflow was ended before it was done"}
+	if _, err := a.FinishImport(ctx, in); err != nil {
+		return err
+	}
+	return models.Errorf(models.KindUnavailable, "import %s has just been closed", holder)
+}
+
+// ImportWorkflowID is the id of an import's workflow.
+func ImportWorkflowID(importID string) string { return "import-" + importID }
+
+// BucketInput names one range of an import's members.
+type BucketInput struct {
+	ImportID string
+	Bucket   int
+}
+
+// MergeBucket brings one range of members up to date with what the import's scans spilled for them. Progress is marked in
+// the transactions that make it, so a new attempt goes on where the last one stopped.
+func (a *Activities) MergeBucket(ctx context.Context, in BucketInput) error {
+	imp, err := a.Store.Import(ctx, in.ImportID)
+	if err != nil {
+		return err
+	}
+	if imp.EffectiveAt == nil || imp.State != models.StateRunning {
+		return models.Errorf(models.KindConflict, "the import is not merging")
+	}
+	sources, closeAll, err := a.bucketSources(ctx, imp, in.Bucket)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	upto, stats, resumed, err := a.Store.ImportBucket(ctx, imp.ID, in.Bucket)
+	if err != nil {
+		return err
+	}
+	packer, err := segment.NewPacker(segment.DefaultLevel)
+	if err != nil {
+		return err
+	}
+	m := &merger{imp: imp, packer: packer, stats: stats}
+	flush := func(done uuid.UUID) error {
+		activity.RecordHeartbeat(ctx, done.String())
+		return a.mergeBatch(ctx, m, in.Bucket, done)
+	}
+	var last uuid.UUID
+	err = spill.Merge(sources, func(rec *spill.Record) error {
+		if resumed && bytes.Compare(rec.Member[:], upto[:]) <= 0 {
+			return nil
+		}
+		switch {
+		case m.size < batchBytes:
+		case rec.Member != last:
+			if err := flush(last); err != nil {
+				return err
+			}
+		case m.size >= 2*batchBytes: // one member is too much for a batch: merge what is there, mark the one before
+			if err := flush(upto); err != nil {
+				return err
+			}
+		}
+		if rec.Member != last {
+			upto, last = last, rec.Member
+		}
+		m.add(rec)
+		return nil
+	})
+	if err != nil || len(m.recs) == 0 {
+		return err
+	}
+	return flush(last)
+}
+
+// bucketSources opens the bucket's stretch of every run.
+func (a *Activities) bucketSources(ctx context.Context, imp *models.Import, bucket int) ([]io.Reader, func(), error) {
+	runs, err := a.Store.ImportRuns(ctx, imp.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	var sources []io.Reader
+	var open []io.Closer
+	closeAll := func() {
+		for _, c := range open {
+			_ = c.Close() // read only
+		}
+	}
+	for _, run := range runs {
+		dir, err := spill.DecodeDirectory(run.Directory)
+		if err != nil || len(dir) != imp.Buckets+1 {
+			closeAll()
+			return nil, nil, fmt.Errorf("run %d of file %d: directory does not fit", run.Run, run.File)
+		}
+		from, to := dir[bucket], dir[bucket+1]
+		if from == to {
+			continue
+		}
+		r, err := a.Files.ReadRange(ctx, run.BlobKey, from, to-from)
+		if err != nil {
+			closeAll()
+			return nil, nil, err
+		}
+		open, sources = append(open, r), append(sources, r)
+	}
+	return sources, closeAll, nil
+}
+
+func (a *Activities) mergeBatch(ctx context.Context, m *merger, bucket int, done uuid.UUID) error {
+	stats := m.stats
+	err := a.Store.MergeMembers(ctx, m.members(), *m.imp.EffectiveAt, func(view *store.MergeTx) (*store.Merge, error) {
+		m.stats = stats.Add(models.ImportStats{}) // a transaction that is tried again counts anew
+		return m.merge(view)
+	}, func(ctx context.Context, tx pgx.Tx) error {
+		return store.SaveBucket(ctx, tx, m.imp.ID, bucket, done, m.stats)
+	})
+	m.reset()
+	return err
+}
+
+// merger turns a batch of an import's lines, and what the store holds of their members, into new segments.
+type merger struct {
+	imp    *models.Import
+	packer *segment.Packer
+	stats  models.ImportStats
+	recs   []spill.Record
+	size   int
+}
+
+func (m *merger) add(rec *spill.Record) {
+	own := *rec
+	mem := make([]byte, 0, len(rec.ID)+len(rec.Patient)+len(rec.Body))
+	mem = append(append(append(mem, rec.ID...), rec.Patient...), rec.Body...)
+	p := len(rec.ID) + len(rec.Patient)
+	own.ID, own.Patient, own.Body = mem[:len(rec.ID)], mem[len(rec.ID):p], mem[p:]
+	own.Updated = updatedAt(m.imp, rec.Updated)
+	stamp(&own, own.Updated)
+	m.recs = append(m.recs, own)
+	m.size += cap(mem)
+}
+
+func (m *merger) reset() { m.recs, m.size = m.recs[:0], 0 }
+
+func (m *merger) members() []uuid.UUID {
+	var ids []uuid.UUID
+	for i := range m.recs {
+		if i == 0 || m.recs[i].Member != m.recs[i-1].Member {
+			ids = append(ids, m.recs[i].Member)
+		}
+	}
+	return ids
+}
+
+// place is a member's resources of one type: what the store holds and what the batch brings.
+type place struct {
+	member uuid.UUID
+	typ    int16
+}
+
+// held is an open segment with its lines. dropped marks those that are replaced or gone.
+type held struct {
+	key     store.SegmentKey
+	lines   []segment.Line
+	raw     int
+	dropped map[int]bool
+	rewrite bool
+	data    []byte // packed; read only when the segment is rewritten
+}
+
+// shelf is what the store holds for the members of a batch.
+type shelf struct {
+	held  map[place][]*held
+	parts map[store.SegmentKey]int16 // highest part taken, by key with Part 0
+	tombs map[tombKey]store.Tombstone
+}
+
+type tombKey struct {
+	place
+	id string
+}
+
+func readShelf(view *store.MergeTx) (*shelf, error) {
+	sh := &shelf{held: map[place][]*held{}, parts: map[store.SegmentKey]int16{}, tombs: map[tombKey]store.Tombstone{}}
+	for _, l := range view.Lines {
+		base := l.SegmentKey
+		base.Part, base.ValidFrom = 0, base.ValidFrom.UTC()
+		sh.parts[base] = max(sh.parts[base], l.Part)
+		if !l.Open {
+			continue
+		}
+		lines, err := segment.DecodeIndex(l.Entries)
+		if err != nil {
+			return nil, fmt.Errorf("index of a segment: %w", err)
+		}
+		h := &held{key: l.SegmentKey, lines: lines, dropped: map[int]bool{}}
+		for _, line := range lines {
+			h.raw += int(line.Length)
+		}
+		at := place{l.Member, l.Type}
+		sh.held[at] = append(sh.held[at], h)
+	}
+	for _, t := range view.Tombstones {
+		sh.tombs[tombKey{place{t.Member, t.Type}, t.ResourceID}] = t
+	}
+	return sh, nil
+}
+
+// nextPart returns a part number that no segment of this key has.
+func (sh *shelf) nextPart(key store.SegmentKey) int16 {
+	key.Part, key.ValidFrom = 0, key.ValidFrom.UTC()
+	sh.parts[key]++
+	return sh.parts[key]
+}
+
+// loadRewrites reads the bytes of every segment marked for rewriting.
+func loadRewrites(view *store.MergeTx, all []*held) error {
+	var keys []store.SegmentKey
+	var want []*held
+	for _, h := range all {
+		if h.rewrite {
+			keys, want = append(keys, h.key), append(want, h)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	data, err := view.Data(keys)
+	if err != nil {
+		return err
+	}
+	for i, h := range want {
+		h.data = data[i]
+	}
+	return nil
+}
+
+// entry is a line on its way into a segment.
+type entry struct {
+	meta segment.Line
+	body []byte // with its line break
+}
+
+// survivors inflates a segment and returns the lines that stay.
+func (h *held) survivors() ([]entry, error) {
+	raw, err := segment.Inflate(nil, h.data, h.raw)
+	if err != nil {
+		return nil, fmt.Errorf("segment: %w", err)
+	}
+	out := make([]entry, 0, len(h.lines))
+	for i, l := range h.lines {
+		if !h.dropped[i] {
+			out = append(out, entry{l, raw[l.Offset : l.Offset+l.Length]})
+		}
+	}
+	return out, nil
+}
+
+// packSegments makes segments of the lines, ordered so that a window cuts few of them apart.
+func packSegments(packer *segment.Packer, sh *shelf, key store.SegmentKey, lines []entry) ([]store.Segment, error) {
+	slices.SortFunc(lines, compareEntries)
+	var out []store.Segment
+	for len(lines) > 0 {
+		n, raw := 0, 0
+		for n < len(lines) && (n == 0 || raw+len(lines[n].body) <= segment.MaxRawLen) {
+			raw += len(lines[n].body)
+			n++
+		}
+		key.Part = sh.nextPart(key)
+		seg, err := packSegment(packer, key, lines[:n])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, seg)
+		lines = lines[n:]
+	}
+	return out, nil
+}
+
+func compareEntries(a, b entry) int {
+	switch {
+	case a.meta.ServiceStart != b.meta.ServiceStart:
+		return int(int64(a.meta.ServiceStart) - int64(b.meta.ServiceStart))
+	case a.meta.LastUpdated != b.meta.LastUpdated:
+		if a.meta.LastUpdated < b.meta.LastUpdated {
+			return -1
+		}
+		return 1
+	}
+	return bytes.Compare([]byte(a.meta.ID), []byte(b.meta.ID))
+}
+
+// packSegment packs the lines, in their order, into one segment.
+func packSegment(packer *segment.Packer, key store.SegmentKey, lines []entry) (store.Segment, error) {
+	seg := store.Segment{SegmentKey: key, UpdatedMin: lines[0].meta.LastUpdated, UpdatedMax: lines[0].meta.LastUpdated}
+	bodies, index := make([][]byte, len(lines)), make([]segment.Line, len(lines))
+	typeName := fhir.TypeName(key.Type)
+	offset := uint32(0)
+	for i, e := range lines {
+		bodies[i] = e.body
+		l := e.meta
+		l.Offset, l.Length = offset, uint32(len(e.body))
+		offset += l.Length
+		index[i] = l
+		seg.IDHashes = segment.AppendHashes(seg.IDHashes, segment.IDHash(typeName, l.ID))
+		seg.UpdatedMin, seg.UpdatedMax = min(seg.UpdatedMin, l.LastUpdated), max(seg.UpdatedMax, l.LastUpdated)
+		if l.ServiceEnd == segment.NoDate {
+			seg.Undated++
+			continue
+		}
+		if seg.ServiceMin == nil {
+			seg.ServiceMin, seg.ServiceMax = new(l.ServiceStart), new(l.ServiceEnd)
+		}
+		*seg.ServiceMin, *seg.ServiceMax = min(*seg.ServiceMin, l.ServiceStart), max(*seg.ServiceMax, l.ServiceEnd)
+	}
+	data, sum, err := packer.Pack(nil, bodies...)
+	if err != nil {
+		return seg, fmt.Errorf("pack: %w", err)
+	}
+	seg.Data, seg.Entries = data, segment.EncodeIndex(index)
+	seg.Lines, seg.RawLen, seg.PackedLen, seg.CRC = int32(sum.Lines), int32(sum.RawLen), int32(sum.PackedLen), sum.CRC
+	return seg, nil
+}

@@ -1,0 +1,121 @@
+package activities
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/activity"
+
+	"pdexbulk/models"
+	"pdexbulk/models/fhir"
+	"pdexbulk/models/segment"
+	"pdexbulk/models/store"
+)
+
+// sortSegments puts segments in the order the table is clustered by.
+func sortSegments(all []store.Segment) {
+	slices.SortFunc(all, func(a, b store.Segment) int {
+		return cmp.Or(bytes.Compare(a.Member[:], b.Member[:]), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Part, b.Part))
+	})
+}
+
+// ApplyDeletes removes the resources the import says are gone, wherever they are, and remembers them.
+func (a *Activities) ApplyDeletes(ctx context.Context, importID string) error {
+	imp, err := a.Store.Import(ctx, importID)
+	if err != nil {
+		return err
+	}
+	gone, err := a.Store.ImportDeletes(ctx, imp.ID)
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	byID := map[tombKey]bool{}
+	var types []int16
+	var hashes []uint64
+	for _, d := range gone {
+		byID[tombKey{place{typ: d.Type}, d.ResourceID}] = true
+		types = append(types, d.Type)
+		hashes = append(hashes, segment.IDHash(fhir.TypeName(d.Type), d.ResourceID))
+	}
+	slices.Sort(types)
+	owners, err := a.Store.Owners(ctx, slices.Compact(types), segment.NewHashSet(hashes))
+	if err != nil {
+		return err
+	}
+	m := &merger{imp: imp}
+	if m.packer, err = segment.NewPacker(segment.DefaultLevel); err != nil {
+		return err
+	}
+	for batch := range slices.Chunk(owners, 100) {
+		activity.RecordHeartbeat(ctx, len(batch))
+		err := a.Store.MergeMembers(ctx, batch, *imp.EffectiveAt, func(view *store.MergeTx) (*store.Merge, error) {
+			return m.remove(view, byID)
+		}, nil)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove drops the given resources from the members' segments. A resource that the same import also brought stays: its
+// line is as new as the delete.
+func (m *merger) remove(view *store.MergeTx, gone map[tombKey]bool) (*store.Merge, error) {
+	sh, err := readShelf(view)
+	if err != nil {
+		return nil, err
+	}
+	at := *m.imp.EffectiveAt
+	out := &store.Merge{At: at, Members: map[uuid.UUID]string{}, Present: map[uuid.UUID]bool{}}
+	for where, all := range sh.held {
+		for _, h := range all {
+			for i, l := range h.lines {
+				if !gone[tombKey{place{typ: where.typ}, l.ID}] || h.key.ValidFrom.Equal(at) && l.LastUpdated == at.UnixMilli() {
+					continue
+				}
+				h.dropped[i], h.rewrite = true, true
+				out.Bury = append(out.Bury, store.Tombstone{Member: where.member, Type: where.typ, ResourceID: l.ID, DeletedAt: at})
+				if models.IsMember(where.member) {
+					out.Resourced = append(out.Resourced, store.Card{Member: where.member, Source: segment.IDHash(fhir.TypeName(where.typ), l.ID)})
+				}
+				if where.typ == fhir.TypePatient {
+					out.Members[where.member], out.Present[where.member] = l.ID, false
+					out.Renamed = append(out.Renamed, where.member)
+				}
+			}
+		}
+	}
+	return out, m.rewrite(view, sh, map[place]map[models.Class][]entry{}, out)
+}
+
+// FinishInput says how an import ended.
+type FinishInput struct {
+	ImportID string
+	State    models.State
+	Reason   string
+}
+
+// FinishImport closes an import, makes what it brought visible, and drops its scratch files.
+func (a *Activities) FinishImport(ctx context.Context, in FinishInput) (*models.ImportStats, error) {
+	stats, err := a.Store.SumImport(ctx, in.ImportID)
+	if err != nil {
+		return nil, err
+	}
+	if in.State == models.StateCompleted {
+		if err := a.Store.Analyze(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.Store.FinishImport(ctx, in.ImportID, in.State, stats, in.Reason, a.now()); err != nil {
+		return nil, err
+	}
+	return &stats, a.Files.DeletePrefix(ctx, "imports/"+in.ImportID)
+}
+
+// Vacuum removes superseded segments that no running export can see.
+func (a *Activities) Vacuum(ctx context.Context) (int64, error) {
+	return a.Store.PurgeSegments(ctx)
+}

@@ -1,0 +1,223 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/activity"
+
+	"pdexbulk/models"
+	"pdexbulk/models/consent"
+	"pdexbulk/models/fhir"
+	"pdexbulk/models/match"
+	"pdexbulk/models/store"
+)
+
+// maxSubmission bounds one MemberBundle of a stored request; kick-off lets no longer one in.
+const maxSubmission = 16 << 20
+
+// MatchPlan is what a match's workflow has to do.
+type MatchPlan struct {
+	Client    string
+	Operation models.Operation
+	Slices    int
+	Members   int64
+}
+
+// PrepareMatch starts the job. The slices were cut when the request was stored.
+func (a *Activities) PrepareMatch(ctx context.Context, jobID string) (*MatchPlan, error) {
+	job, err := a.Store.StartJob(ctx, jobID, "matching", a.now())
+	if err != nil {
+		return nil, err
+	}
+	if job.State != models.StateRunning {
+		return nil, models.Errorf(models.KindConflict, "the job has ended")
+	}
+	slices, err := a.Store.Slices(ctx, jobID)
+	if err != nil {
+		return nil, err
+	}
+	plan := &MatchPlan{Client: job.ClientID, Operation: job.Operation, Slices: len(slices)}
+	for _, s := range slices {
+		plan.Members += int64(s.Members)
+	}
+	return plan, nil
+}
+
+func (a *Activities) matchJob(ctx context.Context, jobID string) (*models.Job, models.MatchParams, error) {
+	var p models.MatchParams
+	job, err := a.Store.Job(ctx, jobID)
+	if err != nil {
+		return nil, p, err
+	}
+	if job.State != models.StateRunning {
+		return nil, p, models.Errorf(models.KindConflict, "the job has ended")
+	}
+	if err := json.Unmarshal(job.Params, &p); err != nil {
+		return nil, p, models.Errorf(models.KindInternal, "the job's parameters cannot be read").Because(err)
+	}
+	return job, p, nil
+}
+
+// SliceInput names one slice of a match.
+type SliceInput struct {
+	JobID string
+	Slice int
+}
+
+// MatchSlice gives every person of a slice exactly one outcome and commits them together. It returns how many there were.
+func (a *Activities) MatchSlice(ctx context.Context, in SliceInput) (int64, error) {
+	job, params, err := a.matchJob(ctx, in.JobID)
+	if err != nil {
+		return 0, err
+	}
+	all, err := a.Store.Slices(ctx, job.ID)
+	if err != nil {
+		return 0, err
+	}
+	i := slices.IndexFunc(all, func(s store.Slice) bool { return s.Slice == in.Slice })
+	if i < 0 {
+		return 0, models.Errorf(models.KindNotFound, "the job has no such slice")
+	}
+	slice := all[i]
+	if slice.Done {
+		return int64(slice.Members), nil
+	}
+	people, err := a.submissions(ctx, params, slice)
+	if err != nil {
+		return 0, err
+	}
+	activity.RecordHeartbeat(ctx, len(people))
+	if err := a.decide(ctx, params, people); err != nil {
+		return 0, err
+	}
+	outcomes := make([]store.Outcome, len(people))
+	for i, p := range people {
+		outcomes[i] = p.outcome
+	}
+	return int64(len(people)), a.Store.SaveOutcomes(ctx, job.ID, slice.Slice, outcomes)
+}
+
+// submitted is one person of a slice on the way to an outcome.
+type submitted struct {
+	person  match.Person
+	patient string // the requester's Patient id
+	consent json.RawMessage
+	outcome store.Outcome
+}
+
+// submissions reads a slice of the stored request. What cannot be understood has its outcome at once: nobody is matched.
+func (a *Activities) submissions(ctx context.Context, params models.MatchParams, slice store.Slice) ([]submitted, error) {
+	body, err := a.Files.ReadRange(ctx, params.BlobKey, slice.Offset, slice.Length)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	people := make([]submitted, 0, slice.Members)
+	in := fhir.NewReader(body, maxSubmission)
+	for {
+		_, line, err := in.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the stored request: %w", err)
+		}
+		p, err := readSubmission(line)
+		if err != nil {
+			return nil, err
+		}
+		p.outcome.Idx = int32(slice.First + len(people))
+		people = append(people, p)
+	}
+	if len(people) != slice.Members {
+		return nil, fmt.Errorf("slice %d: %d members stored, %d read", slice.Slice, slice.Members, len(people))
+	}
+	return people, nil
+}
+
+// readSubmission reads one MemberBundle. Its structure was checked at kick-off; content that makes no sense costs the one
+// person their match (decision D-05), not the others.
+func readSubmission(line []byte) (submitted, error) {
+	var p submitted
+	var s match.Submission
+	if err := json.Unmarshal(line, &s); err != nil {
+		return p, models.Errorf(models.KindInternal, "the stored request is damaged")
+	}
+	p.consent = slices.Clone(s.Consent)
+	who, err := fhir.ParsePatient(s.Patient)
+	if err != nil {
+		p.outcome.Outcome, p.outcome.Reason = store.OutcomeNoMatch, "patient-unreadable"
+		return p, nil
+	}
+	p.patient = who.ID
+	p.person = match.FromPatient(who)
+	cards, err := fhir.ParseCards(s.Coverage)
+	if err != nil {
+		p.outcome.Outcome, p.outcome.Reason = store.OutcomeNoMatch, "coverage-unreadable"
+		return p, nil
+	}
+	p.person.AddCards(cards)
+	return p, nil
+}
+
+// decide looks for everybody in one query, then decides person by person.
+func (a *Activities) decide(ctx context.Context, params models.MatchParams, people []submitted) error {
+	var probes []store.Probe
+	for i := range people {
+		p := &people[i]
+		if p.outcome.Outcome != "" {
+			continue
+		}
+		for _, family := range p.person.Families {
+			probes = append(probes, store.Probe{N: int32(i), Family: family, BirthDate: p.person.BirthDate})
+		}
+		probes = append(probes, store.Probe{N: int32(i), Cards: p.person.Values()})
+	}
+	rows, err := a.Store.Candidates(ctx, probes)
+	if err != nil {
+		return err
+	}
+	candidates := make([][]match.Candidate, len(people))
+	patients := map[uuid.UUID]string{}
+	for _, r := range rows {
+		c := match.Candidate{Member: r.Member, Family: r.Family, Given: r.Given, BirthDate: r.BirthDate, Gender: r.Gender}
+		for _, h := range r.CardHits {
+			c.Cards = append(c.Cards, match.ID{Kind: h.Kind, Value: h.Value})
+		}
+		candidates[r.N] = append(candidates[r.N], c)
+		patients[r.Member] = r.PatientID
+	}
+	now := a.now()
+	for i := range people {
+		p := &people[i]
+		if p.outcome.Outcome != "" {
+			continue
+		}
+		found := match.Decide(p.person, candidates[i])
+		if !found.Matched {
+			p.outcome.Outcome, p.outcome.Reason = store.OutcomeNoMatch, string(found.Reason)
+			continue
+		}
+		p.outcome.Member = &found.Member
+		input := consent.Input{
+			At: now, Requester: params.Organizations, Holder: a.Holder.IDs, StoreMode: consent.StoreMode(a.Holder.SensitiveData),
+			SubmittedPatientID: p.patient, ForeignPatient: slices.Contains(params.Foreign, p.outcome.Idx),
+		}
+		grant(&p.outcome, consent.Decide(p.consent, input))
+	}
+	return nil
+}
+
+// grant turns what was decided about a matched member's consent into the outcome.
+func grant(o *store.Outcome, d consent.Decision) {
+	o.Outcome, o.Reason = store.OutcomeConstrained, string(d.Reason)
+	if d.Permit {
+		o.Outcome = store.OutcomeMatched
+		o.Policy, o.ConsentStart, o.ConsentEnd = d.Policy, d.Start, d.End
+	}
+}

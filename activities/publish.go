@@ -1,0 +1,159 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"pdexbulk/models"
+	"pdexbulk/models/blob"
+	"pdexbulk/models/fhir"
+	"pdexbulk/models/segment"
+	"pdexbulk/models/store"
+)
+
+func sortedTypes(m map[int16]*typeBuffer) []int16 { return slices.Sorted(maps.Keys(m)) }
+
+// blobWriter opens its blob at the first byte, so that nothing is made when there is nothing to write.
+type blobWriter struct {
+	files blob.Store
+	key   string
+	w     blob.Writer
+	n     int64
+}
+
+// append writes b and returns where in the blob it begins.
+func (w *blobWriter) append(ctx context.Context, b []byte) (int64, error) {
+	if w.w == nil {
+		out, err := w.files.Create(ctx, w.key)
+		if err != nil {
+			return 0, err
+		}
+		w.w = out
+	}
+	at := w.n
+	n, err := w.w.Write(b)
+	w.n += int64(n)
+	return at, err
+}
+
+func (w *blobWriter) commit() error { return w.w.Commit() }
+
+func (w *blobWriter) abort() {
+	if w.w != nil {
+		w.w.Abort()
+	}
+}
+
+// Published says how a job ended.
+type Published struct {
+	Files     int
+	Resources int64
+	Members   int64
+	Expires   time.Time
+}
+
+// PublishExport checks the balance and makes the manifest's files of the chunks' parts. From here on the client can see
+// them, and not one moment before.
+func (a *Activities) PublishExport(ctx context.Context, jobID string) (*Published, error) {
+	acc, missing, err := a.Store.ChunkAccounting(ctx, jobID)
+	if err != nil {
+		return nil, err
+	}
+	if missing > 0 {
+		return nil, models.Errorf(models.KindConflict, "%d chunks are not published", missing)
+	}
+	if wrong := acc.Check(); wrong != "" {
+		return nil, models.Errorf(models.KindConflict, "the export is not complete: %s", wrong)
+	}
+	var files []models.JobFile
+	err = a.Store.PublishedParts(ctx, jobID, func(chunk int, p store.Part) error {
+		files = addPart(files, jobID, chunk, p)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var lines int64
+	for _, f := range files {
+		lines += f.Lines
+	}
+	if lines != acc.Written {
+		return nil, models.Errorf(models.KindConflict, "the export is not complete: %d resources written, %d in files", acc.Written, lines)
+	}
+	now := a.now()
+	expires := now.Add(a.Retention)
+	done, err := a.Store.CompleteJob(ctx, jobID, files, acc, now, expires, nil)
+	if err != nil {
+		return nil, err
+	}
+	if !done {
+		return a.published(ctx, jobID)
+	}
+	return &Published{Files: len(files), Resources: acc.Written, Members: acc.Members, Expires: expires}, nil
+}
+
+// addPart puts a part into the last file when it is of the same type and has room, else into a new one. Parts come in the
+// order of types and chunks; a chunk is never split between files.
+func addPart(files []models.JobFile, jobID string, chunk int, p store.Part) []models.JobFile {
+	name := fhir.TypeName(p.Type)
+	n := len(files)
+	full := n == 0 || files[n-1].Type != name ||
+		chunk != files[n-1].LastChunk && (files[n-1].Lines+p.Lines > fileLines || files[n-1].PackedLen+p.Packed > filePacked)
+	if full {
+		files = append(files, models.JobFile{JobID: jobID, File: n, Kind: "output", Type: name, FirstChunk: chunk})
+		n++
+	}
+	f := &files[n-1]
+	sum := segment.Sum{Lines: f.Lines, RawLen: f.RawLen, CRC: uint32(f.CRC), PackedLen: f.PackedLen}.
+		Add(segment.Sum{Lines: p.Lines, RawLen: p.Raw, CRC: p.CRC, PackedLen: p.Packed})
+	f.LastChunk = chunk
+	f.Lines, f.RawLen, f.PackedLen, f.CRC = sum.Lines, sum.RawLen, sum.PackedLen, int32(sum.CRC)
+	return files
+}
+
+// published describes a job that an earlier attempt completed.
+func (a *Activities) published(ctx context.Context, jobID string) (*Published, error) {
+	job, err := a.Store.Job(ctx, jobID)
+	if err != nil {
+		return nil, err
+	}
+	if job.State != models.StateCompleted || job.ExpiresAt == nil {
+		return nil, models.Errorf(models.KindConflict, "the job ended as %s", job.State)
+	}
+	files, err := a.Store.Files(ctx, jobID)
+	if err != nil {
+		return nil, err
+	}
+	return &Published{Files: len(files), Resources: job.Accounting.Written, Members: job.Accounting.Members, Expires: *job.ExpiresAt}, nil
+}
+
+// FailInput says why a job could not be done, in words for its client.
+type FailInput struct {
+	JobID  string
+	State  models.State
+	Reason string
+}
+
+// FailJob closes a job that could not be done and drops what was written for it.
+func (a *Activities) FailJob(ctx context.Context, in FailInput) error {
+	if err := a.Store.FailJob(ctx, in.JobID, in.State, in.Reason, a.now()); err != nil {
+		return err
+	}
+	return a.PurgeJob(ctx, in.JobID)
+}
+
+// PurgeJob deletes a job's files and what leads to them.
+func (a *Activities) PurgeJob(ctx context.Context, jobID string) error {
+	if err := a.Store.PurgeJob(ctx, jobID); err != nil {
+		return err
+	}
+	for _, prefix := range []string{"exports/", "matches/"} {
+		if err := a.Files.DeletePrefix(ctx, prefix+jobID); err != nil {
+			return fmt.Errorf("delete files: %w", err)
+		}
+	}
+	return nil
+}

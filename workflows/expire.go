@@ -1,0 +1,29 @@
+package workflows
+
+import (
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/workflow"
+)
+
+const parentAbandon = enumspb.PARENT_CLOSE_POLICY_ABANDON
+
+// ExpireNowSignal tells an Expire run not to wait any longer: the client has deleted the job.
+const ExpireNowSignal = "expire-now"
+
+// ExpireInput says whose files go, and when.
+type ExpireInput struct {
+	JobID string
+	At    time.Time
+}
+
+// Expire waits and then deletes a job's files. A download that is under way then is not cut off.
+func Expire(ctx workflow.Context, in ExpireInput) error {
+	now := workflow.GetSignalChannel(ctx, ExpireNowSignal)
+	_, err := workflow.AwaitWithTimeout(ctx, in.At.Sub(workflow.Now(ctx)), func() bool { return now.Len() > 0 })
+	if err != nil {
+		return err
+	}
+	return workflow.ExecuteActivity(short(ctx), a.PurgeJob, in.JobID).Get(ctx, nil)
+}
