@@ -1,0 +1,87 @@
+// Package serve puts the worker process together: the workflows and activities it offers to Temporal, and its health.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/worker"
+
+	"pdexbulk/activities"
+	"pdexbulk/worker/boot"
+	"pdexbulk/workflows"
+)
+
+// Config is what a worker is told beyond what every process is.
+type Config struct {
+	HolderName    string        `env:"PDEX_HOLDER_NAME" envDefault:"This payer" help:"name of the payer whose data this is"`
+	HolderIDs     []string      `env:"PDEX_HOLDER_IDS" help:"its organisation identifiers, system|value, separated by commas; consents must name one"`
+	SensitiveData string        `env:"PDEX_SENSITIVE_DATA" envDefault:"untagged" help:"how sensitive data is held: tagged, excluded or untagged; untagged refuses consents to non-sensitive data only"`
+	Retention     time.Duration `env:"PDEX_FILE_RETENTION" envDefault:"72h" help:"how long the files of a finished job live"`
+}
+
+// Check reports what is wrong with the configuration.
+func (c Config) Check() error {
+	switch {
+	case c.SensitiveData != "tagged" && c.SensitiveData != "excluded" && c.SensitiveData != "untagged":
+		return errors.New("PDEX_SENSITIVE_DATA: not tagged, excluded or untagged")
+	case c.Retention <= 0:
+		return errors.New("PDEX_FILE_RETENTION: not a positive duration")
+	}
+	return nil
+}
+
+// Setup offers the workflows and activities in a process.
+func Setup(ctx context.Context, p *boot.Process, cfg *Config) error {
+	if err := cfg.Check(); err != nil {
+		return err
+	}
+	if err := addSearchAttributes(ctx, p.Temporal, p.Config.Temporal.Namespace); err != nil {
+		return err
+	}
+	w := worker.New(p.Temporal, p.Config.Temporal.TaskQueue, p.WorkerOptions(worker.Options{
+		MaxConcurrentActivityExecutionSize: p.Config.Work.ExportConcurrency,
+		Interceptors:                       []interceptor.WorkerInterceptor{&activities.FailureInterceptor{}},
+	}))
+	w.RegisterWorkflow(workflows.Import)
+	w.RegisterWorkflow(workflows.MemberMatch)
+	w.RegisterWorkflow(workflows.Export)
+	w.RegisterWorkflow(workflows.Expire)
+	w.RegisterActivity(&activities.Activities{
+		Store: p.Store, Files: p.Blob, Log: p.Log, ImportRoots: p.Config.Work.ImportRoots, Retention: cfg.Retention,
+		Holder: activities.Holder{Name: cfg.HolderName, IDs: cfg.HolderIDs, SensitiveData: cfg.SensitiveData},
+	})
+	if err := p.Serve(ctx, "health", p.Config.HTTP.HealthListen, p.Health.Handler(), false); err != nil {
+		return err
+	}
+	return p.Work("worker", w)
+}
+
+// addSearchAttributes registers the attributes that operators find runs by. Where we may not (Temporal Cloud), an
+// operator has to; runs cannot start without them.
+func addSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
+	_, err := c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
+		Namespace: namespace,
+		SearchAttributes: map[string]enumspb.IndexedValueType{
+			workflows.ClientAttribute.GetName():    enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+			workflows.OperationAttribute.GetName(): enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+			workflows.StageAttribute.GetName():     enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+		},
+	})
+	if err == nil {
+		return nil
+	}
+	var there *serviceerror.AlreadyExists
+	var denied *serviceerror.PermissionDenied
+	if errors.As(err, &there) || errors.As(err, &denied) {
+		return nil
+	}
+	return fmt.Errorf("register search attributes: %w", err)
+}
