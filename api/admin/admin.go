@@ -1,0 +1,203 @@
+// Package admin serves the admin API: clients, imports with their rejects, and the runs of exports and matches. It is for
+// operators and their tools, with credentials of its own; a FHIR client's token opens nothing here.
+//
+// Errors are problem documents (RFC 9457). Lists are paged by cursor: pass the next of an answer as cursor of the next call.
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"go.temporal.io/sdk/client"
+
+	"pdexbulk/api/answer"
+	"pdexbulk/api/auth"
+	"pdexbulk/models"
+	"pdexbulk/models/store"
+	"pdexbulk/workflows"
+)
+
+// Service serves the routes.
+type Service struct {
+	Store     *store.Store
+	Temporal  client.Client
+	TaskQueue string
+	Log       *slog.Logger
+	// Token is the bearer token administrators use. Empty closes the admin API.
+	Token string
+	// Limits go with every import that is started.
+	Limits workflows.Limits
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+func (s *Service) now() time.Time {
+	if s.Now == nil {
+		return time.Now()
+	}
+	return s.Now()
+}
+
+// Authorize checks the bearer token of an admin request, in time that does not tell how much of it was right.
+func (s *Service) Authorize(r *http.Request) error {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	given, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(s.Token))
+	if s.Token == "" || !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(given[:], want[:]) != 1 {
+		return models.Errorf(models.KindUnauthorized, "an administrator's token is needed: send it as Authorization: Bearer").At("Authorization")
+	}
+	return nil
+}
+
+func (s *Service) guard(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	if err := s.Authorize(r); err != nil {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="admin"`)
+		answer.Refuse(w, r, s.Log, err)
+		return
+	}
+	next(ctx)
+}
+
+// AddRoutes registers every route.
+func (s *Service) AddRoutes(api huma.API) {
+	op := func(method, path, id, summary string, status int) huma.Operation {
+		return huma.Operation{
+			OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status, Tags: []string{"Admin"},
+			Security: []map[string][]string{{"admin": {}}}, Middlewares: huma.Middlewares{s.guard}, MaxBodyBytes: 1 << 20,
+		}
+	}
+	huma.Register(api, op(http.MethodPost, "/admin/imports", "start-import", "Load files into the store", http.StatusAccepted), s.startImport)
+	huma.Register(api, op(http.MethodGet, "/admin/imports", "list-imports", "List imports, newest first", http.StatusOK), s.listImports)
+	huma.Register(api, op(http.MethodGet, "/admin/imports/{id}", "get-import", "Show an import", http.StatusOK), s.getImport)
+	huma.Register(api, op(http.MethodGet, "/admin/imports/{id}/rejects", "list-rejects", "List the lines an import could not take", http.StatusOK), s.listRejects)
+	huma.Register(api, op(http.MethodPut, "/admin/clients/{id}", "put-client", "Register a client, or change one", http.StatusOK), s.putClient)
+	huma.Register(api, op(http.MethodGet, "/admin/clients", "list-clients", "List clients by id", http.StatusOK), s.listClients)
+	huma.Register(api, op(http.MethodGet, "/admin/jobs", "list-jobs", "List matches and exports, newest first", http.StatusOK), s.listJobs)
+	huma.Register(api, op(http.MethodGet, "/admin/jobs/{id}", "get-job", "Show a match or an export with its accounting", http.StatusOK), s.getJob)
+	huma.Register(api, op(http.MethodGet, "/admin/jobs/{id}/outcomes", "list-outcomes", "List what became of each member of a match, and why", http.StatusOK), s.listOutcomes)
+}
+
+// Page is the paging of a list.
+type Page struct {
+	Cursor string `query:"cursor" doc:"the next of the answer before"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"how many rows at most"`
+}
+
+// listOf is a page of rows.
+type listOf[T any] struct {
+	Body struct {
+		Items []T    `json:"items"`
+		Next  string `json:"next,omitempty" doc:"cursor of the page that follows, absent on the last"`
+	}
+}
+
+func newList[T any](items []T, limit int, cursor func(T) string) *listOf[T] {
+	out := &listOf[T]{}
+	out.Body.Items = items
+	if items == nil {
+		out.Body.Items = []T{}
+	}
+	if len(items) == limit {
+		out.Body.Next = cursor(items[limit-1])
+	}
+	return out
+}
+
+// problem turns an error into what Huma sends.
+func problem(err error) error {
+	p := answer.ProblemOf(err)
+	out := huma.NewError(p.Status, p.Detail)
+	return out
+}
+
+func checkID(id string) error {
+	if !models.ValidID(id) {
+		return problem(models.Errorf(models.KindNotFound, "nothing has this id"))
+	}
+	return nil
+}
+
+// ClientBody is a registration as it is sent.
+type ClientBody struct {
+	Name            string            `json:"name" doc:"shown to operators"`
+	Kind            models.ClientKind `json:"kind" enum:"payer,provider,backend"`
+	Organization    string            `json:"organization,omitempty"`
+	OrganizationIDs []string          `json:"organizationIds,omitempty" doc:"identifiers of the organisation, each system|value; a consent names its recipient by one of them"`
+	Scopes          []string          `json:"scopes" doc:"the most the client may be granted"`
+	JWKS            json.RawMessage   `json:"jwks,omitempty" doc:"public keys; or give jwksUrl"`
+	JWKSURL         string            `json:"jwksUrl,omitempty"`
+	Active          bool              `json:"active" default:"true"`
+	ValueBased      bool              `json:"valueBased,omitempty"`
+}
+
+type clientView struct {
+	ID string `json:"id"`
+	ClientBody
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+func viewClient(c models.Client) clientView {
+	return clientView{
+		ID: c.ID, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
+		ClientBody: ClientBody{
+			Name: c.Name, Kind: c.Kind, Organization: c.Organization, OrganizationIDs: c.OrganizationIDs, Scopes: c.Scopes,
+			JWKS: c.JWKS, JWKSURL: c.JWKSURL, Active: c.Active, ValueBased: c.ValueBased,
+		},
+	}
+}
+
+func (s *Service) putClient(ctx context.Context, in *struct {
+	ID   string `path:"id"`
+	Body ClientBody
+}) (*struct{ Body clientView }, error) {
+	c := models.Client{
+		ID: in.ID, Name: in.Body.Name, Kind: in.Body.Kind, Organization: in.Body.Organization, OrganizationIDs: in.Body.OrganizationIDs,
+		Scopes: in.Body.Scopes, JWKS: in.Body.JWKS, JWKSURL: in.Body.JWKSURL, Active: in.Body.Active, ValueBased: in.Body.ValueBased,
+		CreatedAt: s.now().UTC(), UpdatedAt: s.now().UTC(),
+	}
+	if err := c.Validate(); err != nil {
+		return nil, problem(err)
+	}
+	if err := auth.CheckScopes(c.Scopes); err != nil {
+		return nil, problem(err)
+	}
+	if len(c.JWKS) > 0 {
+		if err := auth.CheckJWKS(c.JWKS); err != nil {
+			return nil, problem(err)
+		}
+	}
+	stored, err := s.Store.UpsertClient(ctx, c)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	return &struct{ Body clientView }{viewClient(stored)}, nil
+}
+
+func (s *Service) listClients(ctx context.Context, in *Page) (*listOf[clientView], error) {
+	rows, err := s.Store.Clients(ctx, in.Cursor, in.Limit)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	views := make([]clientView, len(rows))
+	for i, c := range rows {
+		views[i] = viewClient(c)
+	}
+	return newList(views, in.Limit, func(c clientView) string { return c.ID }), nil
+}
+
+// fault logs what is our own and returns what may be told.
+func (s *Service) fault(ctx context.Context, err error) error {
+	if answer.Status(err) >= http.StatusInternalServerError {
+		s.Log.ErrorContext(ctx, "admin request failed", "error", err.Error())
+	}
+	return problem(err)
+}

@@ -1,0 +1,200 @@
+package admin
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"pdexbulk/models"
+	"pdexbulk/models/store"
+	"pdexbulk/workflows"
+)
+
+type importBody struct {
+	Source string            `json:"source" minLength:"1" maxLength:"2000" doc:"a file or folder: path, file:///path or s3://bucket/path, within PDEX_IMPORT_ROOTS"`
+	Mode   models.ImportMode `json:"mode,omitempty" enum:"live,backfill" default:"live" doc:"live stamps resources with the moment of the import, backfill keeps the source's meta.lastUpdated"`
+}
+
+func (s *Service) startImport(ctx context.Context, in *struct{ Body importBody }) (*struct {
+	Location string `header:"Location"`
+	Body     models.Import
+}, error) {
+	imp := &models.Import{
+		ID: models.NewID(), Source: in.Body.Source, Mode: in.Body.Mode, State: models.StateAccepted,
+		CreatedBy: "admin", CreatedAt: s.now().UTC(), Buckets: 1,
+	}
+	if err := s.Store.CreateImport(ctx, imp); err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	_, err := s.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: workflows.ImportID(imp.ID), TaskQueue: s.TaskQueue,
+		TypedSearchAttributes: workflows.Attributes("admin", "import", "accepted"),
+	}, workflows.Import, workflows.ImportInput{ImportID: imp.ID, Limits: s.Limits})
+	if err != nil {
+		why := "its workflow could not be started"
+		if ferr := s.Store.FinishImport(ctx, imp.ID, models.StateFailed, imp.Stats, why, s.now()); ferr != nil {
+			s.Log.ErrorContext(ctx, "an import that was not started could not be closed", "import", imp.ID, "error", ferr.Error())
+		}
+		return nil, s.fault(ctx, models.Errorf(models.KindUnavailable, "the import could not be started; try again").Wait(5).Because(err))
+	}
+	return &struct {
+		Location string `header:"Location"`
+		Body     models.Import
+	}{"/admin/imports/" + imp.ID, *imp}, nil
+}
+
+func (s *Service) listImports(ctx context.Context, in *Page) (*listOf[models.Import], error) {
+	if in.Cursor != "" {
+		if err := checkID(in.Cursor); err != nil {
+			return nil, err
+		}
+	}
+	rows, err := s.Store.Imports(ctx, in.Cursor, in.Limit)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	return newList(rows, in.Limit, func(i models.Import) string { return i.ID }), nil
+}
+
+// ByID names one thing.
+type ByID struct {
+	ID string `path:"id"`
+}
+
+func (s *Service) getImport(ctx context.Context, in *ByID) (*struct{ Body models.Import }, error) {
+	if err := checkID(in.ID); err != nil {
+		return nil, err
+	}
+	imp, err := s.Store.Import(ctx, in.ID)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	if imp.State == models.StateRunning {
+		if imp.Stats, err = s.Store.SumImport(ctx, imp.ID); err != nil {
+			return nil, s.fault(ctx, err)
+		}
+	}
+	return &struct{ Body models.Import }{*imp}, nil
+}
+
+func (s *Service) listRejects(ctx context.Context, in *struct {
+	ByID
+	Page
+}) (*listOf[models.ImportReject], error) {
+	if err := checkID(in.ID); err != nil {
+		return nil, err
+	}
+	if _, err := s.Store.Import(ctx, in.ID); err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	file, line := -1, int64(0)
+	if in.Cursor != "" {
+		f, l, _ := strings.Cut(in.Cursor, ".")
+		var ferr, lerr error
+		file, ferr = strconv.Atoi(f)
+		line, lerr = strconv.ParseInt(l, 10, 64)
+		if ferr != nil || lerr != nil {
+			return nil, problem(models.Errorf(models.KindInvalid, "pass the next of an earlier answer").At("cursor"))
+		}
+	}
+	rows, err := s.Store.Rejects(ctx, in.ID, file, line, in.Limit)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	return newList(rows, in.Limit, func(r models.ImportReject) string {
+		return strconv.Itoa(r.FileNo) + "." + strconv.FormatInt(r.Line, 10)
+	}), nil
+}
+
+// jobView is a job as operators see it.
+type jobView struct {
+	ID              string            `json:"id"`
+	Client          string            `json:"client"`
+	Operation       models.Operation  `json:"operation"`
+	State           models.State      `json:"state"`
+	Workflow        string            `json:"workflow" doc:"id of the run in Temporal"`
+	CreatedAt       time.Time         `json:"createdAt"`
+	TransactionTime *time.Time        `json:"transactionTime,omitempty"`
+	FinishedAt      *time.Time        `json:"finishedAt,omitempty"`
+	ExpiresAt       *time.Time        `json:"expiresAt,omitempty"`
+	Error           string            `json:"error,omitempty"`
+	Accounting      models.Accounting `json:"accounting"`
+}
+
+func viewJob(j models.Job) jobView {
+	return jobView{
+		ID: j.ID, Client: j.ClientID, Operation: j.Operation, State: j.State, Workflow: workflows.JobWorkflowID(&j), CreatedAt: j.CreatedAt,
+		TransactionTime: j.TransactionTime, FinishedAt: j.FinishedAt, ExpiresAt: j.ExpiresAt, Error: j.Error, Accounting: j.Accounting,
+	}
+}
+
+var allOperations = []models.Operation{
+	models.OpBulkMemberMatch, models.OpDataExport, models.OpSystemExport, models.OpPatientExport, models.OpGroupExport,
+}
+
+func (s *Service) listJobs(ctx context.Context, in *Page) (*listOf[jobView], error) {
+	if in.Cursor != "" {
+		if err := checkID(in.Cursor); err != nil {
+			return nil, err
+		}
+	}
+	rows, err := s.Store.Jobs(ctx, allOperations, in.Cursor, in.Limit)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	views := make([]jobView, len(rows))
+	for i, j := range rows {
+		views[i] = viewJob(j)
+	}
+	return newList(views, in.Limit, func(j jobView) string { return j.ID }), nil
+}
+
+func (s *Service) getJob(ctx context.Context, in *ByID) (*struct{ Body jobView }, error) {
+	if err := checkID(in.ID); err != nil {
+		return nil, err
+	}
+	job, err := s.Store.Job(ctx, in.ID)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	return &struct{ Body jobView }{viewJob(*job)}, nil
+}
+
+type outcomeView struct {
+	Index   int32  `json:"index" doc:"of the MemberBundle in the request, from 0"`
+	Outcome string `json:"outcome" enum:"matched,nomatch,constrained"`
+	Reason  string `json:"reason" doc:"why, in a fixed code; never told to the requester"`
+	Patient string `json:"patient,omitempty" doc:"id of our Patient that was found"`
+}
+
+func (s *Service) listOutcomes(ctx context.Context, in *struct {
+	ByID
+	Page
+}) (*listOf[outcomeView], error) {
+	if err := checkID(in.ID); err != nil {
+		return nil, err
+	}
+	if _, err := s.Store.Job(ctx, in.ID); err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	from := 0
+	if in.Cursor != "" {
+		last, err := strconv.Atoi(in.Cursor)
+		if err != nil {
+			return nil, problem(models.Errorf(models.KindInvalid, "pass the next of an earlier answer").At("cursor"))
+		}
+		from = last + 1
+	}
+	var views []outcomeView
+	err := s.Store.Outcomes(ctx, in.ID, from, in.Limit, func(o store.Outcome) error {
+		views = append(views, outcomeView{Index: o.Idx, Outcome: o.Outcome, Reason: o.Reason, Patient: o.PatientID})
+		return nil
+	})
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	return newList(views, in.Limit, func(o outcomeView) string { return strconv.Itoa(int(o.Index)) }), nil
+}

@@ -1,0 +1,54 @@
+package auth
+
+import "pdexbulk/models"
+
+// Caller is who sent a request and what the token lets them do. It may be shared between requests: read only.
+type Caller struct {
+	ClientID string
+	Name     string
+	Kind     models.ClientKind
+	// Organization is the display name of the organisation the client acts for, Organizations its identifiers, each
+	// "system|value".
+	Organization  string
+	Organizations []string
+	ValueBased    bool
+	Scopes        Scopes
+}
+
+func newCaller(c models.Client, scopes Scopes) *Caller {
+	return &Caller{
+		ClientID: c.ID, Name: c.Name, Kind: c.Kind,
+		Organization: c.Organization, Organizations: c.OrganizationIDs, ValueBased: c.ValueBased,
+		Scopes: scopes,
+	}
+}
+
+// MayRead reports whether the caller may have every resource of a type: read and search (.rs), which is what an export
+// does. A resource type of "*" is MayReadAll.
+func (c *Caller) MayRead(resourceType string) bool { return c.Scopes.mayOn(resourceType, canBoth) }
+
+// MayReadAll reports whether the caller may have resources of all types.
+func (c *Caller) MayReadAll() bool { return c.MayRead("*") }
+
+// MayGet reports whether the caller may read a single resource of a type by its id (.r).
+func (c *Caller) MayGet(resourceType string) bool { return c.Scopes.mayOn(resourceType, canRead) }
+
+// MaySearch reports whether the caller may search a type (.s).
+func (c *Caller) MaySearch(resourceType string) bool { return c.Scopes.mayOn(resourceType, canSearch) }
+
+// MayOperate reports whether the caller may start a match operation, bulk-member-match or provider-member-match.
+//
+// An operation scope in any of its spellings does it. PDex only proposes those scopes ("Scopes for Operations"), so a
+// token for all types that also names Group (asked for as "system/*.rs system/Group.*", say) does it too, but only for
+// the operation made for the client's kind: payers bulk-member-match, providers provider-member-match. Exports have no
+// scope of their own; they are governed by MayRead.
+func (c *Caller) MayOperate(op models.Operation) bool {
+	if c.Scopes.hasOperation(op) {
+		return true
+	}
+	if !c.MayReadAll() || !c.Scopes.names("Group") {
+		return false
+	}
+	return (c.Kind == models.ClientPayer && op == models.OpBulkMemberMatch) ||
+		(c.Kind == models.ClientProvider && op == opProviderMemberMatch)
+}

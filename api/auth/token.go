@@ -1,0 +1,271 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+
+	"pdexbulk/models"
+)
+
+const (
+	grantType     = "client_credentials"
+	assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+)
+
+// oauthError is an error answer of RFC 6749 section 5.2. Its text is fixed: it never holds what a caller sent.
+type oauthError struct {
+	status      int
+	Code        string `json:"error"`
+	Description string `json:"error_description,omitempty"`
+}
+
+func invalidRequest(description string) *oauthError {
+	return &oauthError{status: http.StatusBadRequest, Code: "invalid_request", Description: description}
+}
+
+// The other answers. errClient is the only one a client whose authentication failed ever sees. Its status is 400 and not
+// 401: no HTTP authentication scheme could be named in the challenge that a 401 must carry.
+var (
+	errMethod = &oauthError{http.StatusMethodNotAllowed, "invalid_request", "use POST"}
+	errGrant  = &oauthError{http.StatusBadRequest, "unsupported_grant_type", "use client_credentials"}
+	errClient = &oauthError{http.StatusBadRequest, "invalid_client", "client authentication failed"}
+	errScope  = &oauthError{http.StatusBadRequest, "invalid_scope", "none of the scopes can be granted"}
+	errBusy   = &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", "try again later"}
+	errTooBig = &oauthError{http.StatusRequestEntityTooLarge, "invalid_request", "the body is too large"}
+)
+
+// More reasons for the log.
+var (
+	errReplay       = errors.New("assertion was used before")
+	errNoClient     = errors.New("client is not registered")
+	errInactive     = errors.New("client is not active")
+	errNoKey        = errors.New("no single registered key fits the assertion")
+	errForeignJKU   = errors.New("jku is not the registered URL")
+	errSignature    = errors.New("signature does not verify")
+	errOtherClient  = errors.New("client_id is not the assertion's")
+	errStoreTrouble = errors.New("the store does not answer")
+)
+
+// tokenAnswer is a successful answer (RFC 6749 section 5.1).
+type tokenAnswer struct {
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	ExpiresIn   int    `json:"expires_in"`
+	Scope       string `json:"scope"`
+}
+
+// Token is the token endpoint: SMART Backend Services, "Obtain Access Token". It takes a form-encoded POST with
+// grant_type client_credentials, scope, client_assertion_type and client_assertion, and answers JSON in every case.
+func (s *Server) Token(w http.ResponseWriter, r *http.Request) {
+	answer, err := s.grant(r, w)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Pragma", "no-cache")
+	if err == nil {
+		writeJSON(w, http.StatusOK, answer)
+		return
+	}
+	switch err.status {
+	case http.StatusMethodNotAllowed:
+		w.Header().Set("Allow", http.MethodPost)
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "5")
+	}
+	writeJSON(w, err.status, err)
+}
+
+// writeJSON answers with a document. Marshalling the package's own types does not fail; a write that does has nobody left
+// to tell.
+func writeJSON(w http.ResponseWriter, status int, document any) {
+	body, err := json.Marshal(document)
+	if err != nil {
+		status, body = http.StatusInternalServerError, []byte(`{"error":"server_error"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
+
+func (s *Server) grant(r *http.Request, w http.ResponseWriter) (*tokenAnswer, *oauthError) {
+	form, refusal := readForm(w, r)
+	if refusal != nil {
+		return nil, refusal
+	}
+	switch {
+	case form.Get("grant_type") == "":
+		return nil, invalidRequest("grant_type is missing")
+	case form.Get("grant_type") != grantType:
+		return nil, errGrant
+	case form.Get("client_assertion_type") != assertionType:
+		return nil, invalidRequest("client_assertion_type is missing or not supported")
+	case form.Get("client_assertion") == "":
+		return nil, invalidRequest("client_assertion is missing")
+	case form.Has("client_secret"):
+		return nil, invalidRequest("more than one way of client authentication is used")
+	}
+	client, err := s.authenticateClient(r.Context(), form)
+	if errors.Is(err, errStoreTrouble) {
+		s.log.ErrorContext(r.Context(), "token request not answered", slog.Any("error", err))
+		return nil, errBusy
+	}
+	if err != nil {
+		// client.ID is set once the assertion named a registered client; what else was sent is not repeated.
+		s.log.InfoContext(r.Context(), "client authentication failed", slog.String("client", client.ID), slog.Any("reason", err))
+		return nil, errClient
+	}
+	asked := form.Get("scope")
+	if len(asked) > maxScopeText {
+		return nil, errScope
+	}
+	granted := ParseScopes(asked).Within(registeredScopes(client), s.types)
+	if granted.Empty() {
+		return nil, errScope
+	}
+	token, err := s.issue(r.Context(), client.ID, granted)
+	if err != nil {
+		s.log.ErrorContext(r.Context(), "token request not answered", slog.Any("error", err))
+		return nil, errBusy
+	}
+	return &tokenAnswer{AccessToken: token, TokenType: "bearer", ExpiresIn: int(TokenLifetime / time.Second), Scope: granted.String()}, nil
+}
+
+func registeredScopes(c models.Client) Scopes { return ParseScopes(strings.Join(c.Scopes, " ")) }
+
+// readForm reads the body as a form whose parameters come once each. Nothing is taken from the query, and there must be
+// no second way of authentication (RFC 6749 sections 2.3 and 3.2).
+func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *oauthError) {
+	if r.Method != http.MethodPost {
+		return nil, errMethod
+	}
+	if r.URL.RawQuery != "" {
+		return nil, invalidRequest("parameters go into the body, not the query")
+	}
+	if len(r.Header.Values("Authorization")) > 0 {
+		return nil, invalidRequest("authenticate with a client assertion and no Authorization header")
+	}
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || mediaType != "application/x-www-form-urlencoded" || r.Header.Get("Content-Encoding") != "" {
+		return nil, invalidRequest("the body must be application/x-www-form-urlencoded")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	if err != nil {
+		if _, tooBig := errors.AsType[*http.MaxBytesError](err); tooBig {
+			return nil, errTooBig
+		}
+		return nil, invalidRequest("the body cannot be read")
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, invalidRequest("the body is not a well-formed form")
+	}
+	for _, values := range form {
+		if len(values) > 1 {
+			return nil, invalidRequest("a parameter is given more than once")
+		}
+	}
+	return form, nil
+}
+
+// authenticateClient finds out which client a token request is from. The error says why nobody; with errStoreTrouble in
+// it the request was not judged at all. The order matters: what needs no client comes first, and a client that is unknown
+// goes through every step that costs time.
+func (s *Server) authenticateClient(ctx context.Context, form url.Values) (models.Client, error) {
+	now := s.now()
+	a, err := parseAssertion(form.Get("client_assertion"), s.TokenURL(), now)
+	if err != nil {
+		return models.Client{}, err
+	}
+	if form.Has("client_id") && form.Get("client_id") != a.clientID {
+		return models.Client{}, errOtherClient
+	}
+	client, err := s.store.Client(ctx, a.clientID)
+	known := err == nil
+	switch {
+	case models.KindOf(err) == models.KindNotFound:
+		client = models.Client{JWKS: s.decoy.jwks}
+	case err != nil:
+		return models.Client{}, errors.Join(errStoreTrouble, err)
+	}
+	err = s.verify(ctx, a, client)
+	switch {
+	case !known:
+		return client, errNoClient
+	case err != nil:
+		return client, err
+	case !client.Active:
+		return client, errInactive
+	}
+	// Kept for as long as any process, with its own clock, could still take the assertion.
+	fresh, err := s.store.UseAssertion(ctx, client.ID, a.jti, a.expires.Add(2*ClockSkew), now)
+	if err != nil {
+		return client, errors.Join(errStoreTrouble, err)
+	}
+	if !fresh {
+		return client, errReplay
+	}
+	return client, nil
+}
+
+// verify checks an assertion's signature with the client's key. When there is no such key it checks it with the decoy's
+// before it says so, to take as long.
+func (s *Server) verify(ctx context.Context, a *assertion, client models.Client) error {
+	key, err := s.clientKey(ctx, a, client)
+	if err != nil {
+		_ = a.verify(pick(s.decoy.keys, a.alg, ""))
+		return err
+	}
+	if a.verify(key) != nil {
+		return errSignature
+	}
+	return nil
+}
+
+func (s *Server) clientKey(ctx context.Context, a *assertion, client models.Client) (*jose.JSONWebKey, error) {
+	// A jku can only confirm the registered URL; nothing is ever fetched from it.
+	if a.hasJKU && (client.JWKSURL == "" || a.jku != client.JWKSURL) {
+		return nil, errForeignJKU
+	}
+	var key *jose.JSONWebKey
+	if client.JWKSURL != "" {
+		found, err := s.fetch.find(ctx, client.JWKSURL, a.alg, a.kid)
+		if err != nil {
+			return nil, err
+		}
+		key = found
+	} else {
+		keys, err := ParseJWKS(client.JWKS)
+		if err != nil {
+			return nil, err
+		}
+		key = pick(keys, a.alg, a.kid)
+	}
+	if key == nil {
+		return nil, errNoKey
+	}
+	return key, nil
+}
+
+// issue signs a token for a client.
+func (s *Server) issue(ctx context.Context, clientID string, granted Scopes) (string, error) {
+	key, err := s.ring.signer(ctx)
+	if err != nil {
+		return "", err
+	}
+	now := s.now()
+	return key.sign(accessClaims{
+		Issuer: s.cfg.PublicURL, Subject: clientID, ClientID: clientID, Audience: jwt.Audience{s.FHIRBase()},
+		Scope: granted.String(), ID: models.NewID(),
+		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(TokenLifetime)),
+	})
+}

@@ -1,0 +1,187 @@
+// Package bulk serves the asynchronous FHIR operations: kick-off of exports and member matches, status, manifest, files,
+// cancel, and reading the Groups a client was given.
+//
+// A handler authenticates, checks and stores the request, and starts a workflow with nothing but ids. It answers from the
+// database, which outlives what Temporal remembers, and asks Temporal only whether a run is still alive.
+package bulk
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"go.temporal.io/sdk/client"
+
+	"pdexbulk/api/answer"
+	"pdexbulk/api/auth"
+	"pdexbulk/models"
+	"pdexbulk/models/blob"
+	"pdexbulk/models/store"
+	"pdexbulk/workflows"
+)
+
+// Service serves the routes.
+type Service struct {
+	Store     *store.Store
+	Files     blob.Store
+	Temporal  client.Client
+	TaskQueue string
+	Auth      *auth.Server
+	Log       *slog.Logger
+	// Base is the absolute FHIR base URL, without a trailing slash.
+	Base string
+	// Limits go with every run that is started.
+	Limits workflows.Limits
+	// OpenJobs bounds a client's unfinished jobs of one operation.
+	OpenJobs int
+	// MaxMembers and MaxBody bound a match request.
+	MaxMembers int
+	MaxBody    int64
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+func (s *Service) now() time.Time {
+	if s.Now == nil {
+		return time.Now()
+	}
+	return s.Now()
+}
+
+// handler is a FHIR route for an authenticated caller.
+type handler func(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error
+
+// AddRoutes registers every route with its documentation.
+func (s *Service) AddRoutes(api huma.API) {
+	kickoff := "Answers 202 with the status URL in Content-Location. Needs Prefer: respond-async."
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		s.route(api, method, "/fhir/$export", "system-export", "Export everything", kickoff, s.systemExport, exportParameters(false)...)
+		s.route(api, method, "/fhir/Patient/$export", "patient-export", "Export all patients", kickoff, s.patientExport, exportParameters(false)...)
+		s.route(api, method, "/fhir/Group/{id}/$export", "group-export", "Export a Group", kickoff, s.groupExport, exportParameters(true)...)
+		s.route(api, method, "/fhir/Group/{id}/$davinci-data-export", "davinci-data-export", "Export a Group (Da Vinci ATR and PDex)", kickoff, s.dataExport, exportParameters(true)...)
+	}
+	s.route(api, http.MethodPost, "/fhir/Group/$bulk-member-match", "bulk-member-match", "Find a payer's members and open their data to the requesting payer (PDex 2.2.0)",
+		kickoff+" The body is a Parameters resource with one MemberBundle a person.", s.bulkMemberMatch)
+	s.route(api, http.MethodGet, "/fhir/Group/{id}", "read-group", "Read a Group of one's own", "", s.readGroup, pathParameter("id", "Group id"))
+	job := pathParameter("job", "job id")
+	s.route(api, http.MethodGet, "/fhir/bulk-status/{job}", "job-status", "Poll a job",
+		"202 with X-Progress and Retry-After while it runs, 200 with the manifest when it is done.", s.status, job)
+	s.route(api, http.MethodDelete, "/fhir/bulk-status/{job}", "delete-job", "Cancel a job, or delete what it made", "", s.deleteJob, job)
+	s.route(api, http.MethodGet, "/fhir/bulk-files/{job}/{file}", "get-file", "Download a file of a manifest",
+		"Takes Range and Accept-Encoding: gzip.", s.file, job, pathParameter("file", "file name from the manifest"))
+}
+
+// route adds one operation to the API description and serves it. Answers are written by the handler, since most are no
+// JSON that a schema would describe.
+func (s *Service) route(api huma.API, method, path, id, summary, description string, h handler, params ...*huma.Param) {
+	if method == http.MethodGet && (id == "system-export" || id == "patient-export" || id == "group-export" || id == "davinci-data-export") {
+		id += "-by-query"
+	}
+	op := &huma.Operation{
+		OperationID: id, Method: method, Path: path, Summary: summary, Description: description,
+		Tags: []string{"FHIR"}, Parameters: params, Security: []map[string][]string{{"smart": {}}},
+		Responses: map[string]*huma.Response{"default": {Description: "an error: OperationOutcome"}},
+	}
+	if method == http.MethodPost {
+		op.RequestBody = &huma.RequestBody{
+			Description: "a FHIR Parameters resource",
+			Content:     map[string]*huma.MediaType{answer.FHIRJSON: {}, "application/json": {}},
+		}
+	}
+	api.OpenAPI().AddOperation(op)
+	api.Adapter().Handle(op, func(ctx huma.Context) {
+		r, w := humago.Unwrap(ctx)
+		caller, err := s.Auth.Authenticate(r)
+		if err != nil {
+			if models.KindOf(err) == models.KindUnauthorized {
+				w.Header().Set("WWW-Authenticate", auth.Challenge(err))
+			}
+			answer.Outcome(w, r, s.Log, err)
+			return
+		}
+		if err := h(w, r, caller); err != nil {
+			answer.Outcome(w, r, s.Log, err)
+		}
+	})
+}
+
+func pathParameter(name, description string) *huma.Param {
+	return &huma.Param{Name: name, In: "path", Description: description, Required: true, Schema: &huma.Schema{Type: huma.TypeString}}
+}
+
+func queryParameter(name, description string) *huma.Param {
+	return &huma.Param{Name: name, In: "query", Description: description, Schema: &huma.Schema{Type: huma.TypeString}}
+}
+
+func exportParameters(group bool) []*huma.Param {
+	params := []*huma.Param{
+		queryParameter("_outputFormat", "application/fhir+ndjson (the default), application/ndjson or ndjson"),
+		queryParameter("_since", "only resources changed after this instant"),
+		queryParameter("_until", "only resources changed before this instant"),
+		queryParameter("_type", "resource types, separated by commas; may be repeated"),
+	}
+	if group {
+		params = append([]*huma.Param{pathParameter("id", "Group id")}, params...)
+	}
+	return params
+}
+
+// start starts a job's workflow. A run that is there already is as good.
+func (s *Service) start(ctx context.Context, job *models.Job) error {
+	opts := client.StartWorkflowOptions{
+		ID:                    workflows.JobWorkflowID(job),
+		TaskQueue:             s.TaskQueue,
+		TypedSearchAttributes: workflows.Attributes(job.ClientID, string(job.Operation), "accepted"),
+	}
+	var err error
+	if job.Operation == models.OpBulkMemberMatch {
+		_, err = s.Temporal.ExecuteWorkflow(ctx, opts, workflows.MemberMatch, workflows.MatchInput{JobID: job.ID, Limits: s.Limits})
+	} else {
+		_, err = s.Temporal.ExecuteWorkflow(ctx, opts, workflows.Export, workflows.ExportInput{JobID: job.ID, Limits: s.Limits})
+	}
+	if err != nil {
+		return models.Errorf(models.KindUnavailable, "the job could not be started; send the request again").Wait(5).
+			Because(fmt.Errorf("start workflow: %w", err))
+	}
+	return nil
+}
+
+// accept records a job, starts its run, and answers 202.
+func (s *Service) accept(w http.ResponseWriter, r *http.Request, job *models.Job) error {
+	stored, created, err := s.Store.CreateJob(r.Context(), job, s.OpenJobs)
+	if err != nil {
+		return err
+	}
+	// A job that an earlier, broken off request has left accepted is started now.
+	if created || stored.State == models.StateAccepted {
+		if err := s.start(r.Context(), stored); err != nil {
+			return err
+		}
+	}
+	w.Header().Set("Content-Location", s.statusURL(stored.ID))
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+func (s *Service) statusURL(jobID string) string { return s.Base + "/bulk-status/" + jobID }
+
+// ownJob returns a job of the caller's. Somebody else's is as unknown as one that never was.
+func (s *Service) ownJob(ctx context.Context, caller *auth.Caller, id string) (*models.Job, error) {
+	unknown := models.Errorf(models.KindNotFound, "no job of yours has this id")
+	if !models.ValidID(id) {
+		return nil, unknown
+	}
+	job, err := s.Store.Job(ctx, id)
+	switch {
+	case models.KindOf(err) == models.KindNotFound, err == nil && job.ClientID != caller.ClientID:
+		return nil, unknown
+	case err != nil:
+		return nil, models.Errorf(models.KindUnavailable, "the job cannot be looked up at the moment; try again").Wait(5).Because(err)
+	}
+	return job, nil
+}

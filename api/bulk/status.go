@@ -1,0 +1,149 @@
+package bulk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+
+	"pdexbulk/api/answer"
+	"pdexbulk/api/auth"
+	"pdexbulk/models"
+	"pdexbulk/models/manifest"
+	"pdexbulk/workflows"
+)
+
+// describeTimeout bounds how long a poll waits for Temporal. Without its answer the database's is given.
+const describeTimeout = time.Second
+
+// status answers a poll (Bulk Data Access 2.0.0, "Bulk Data Status Request").
+func (s *Service) status(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
+	job, err := s.ownJob(r.Context(), caller, r.PathValue("job"))
+	if err != nil {
+		return err
+	}
+	if job.ExpiresAt != nil && !s.now().Before(*job.ExpiresAt) {
+		return models.Errorf(models.KindGone, "the files of this job have expired; start it again")
+	}
+	switch job.State {
+	case models.StateCompleted:
+		return s.complete(w, r, job)
+	case models.StateFailed:
+		return failed(job)
+	case models.StateCancelled:
+		return models.Errorf(models.KindNotFound, "the job was cancelled")
+	}
+	if s.runIsOver(r.Context(), job) {
+		// The run may have finished after the job was read.
+		if job, err = s.ownJob(r.Context(), caller, job.ID); err != nil {
+			return err
+		}
+		if job.State == models.StateCompleted {
+			return s.complete(w, r, job)
+		}
+		return failed(job)
+	}
+	return s.inProgress(w, r, job)
+}
+
+func failed(job *models.Job) error {
+	msg := job.Error
+	if msg == "" {
+		msg = "the job could not be completed; start it again, or ask the operator with this job's id"
+	}
+	return models.Errorf(models.KindInternal, "%s", msg)
+}
+
+// runIsOver asks Temporal whether the run of a job that is not finished has ended all the same, as it does when an operator
+// terminates it. While Temporal cannot say, it has not.
+func (s *Service) runIsOver(ctx context.Context, job *models.Job) bool {
+	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
+	defer cancel()
+	run, err := s.Temporal.DescribeWorkflowExecution(ctx, workflows.JobWorkflowID(job), "")
+	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
+		return s.now().Sub(job.CreatedAt) > time.Minute // else it may be about to start
+	}
+	if err != nil {
+		return false
+	}
+	switch run.GetWorkflowExecutionInfo().GetStatus() {
+	case enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED:
+		return false
+	default:
+		return true
+	}
+}
+
+func (s *Service) complete(w http.ResponseWriter, r *http.Request, job *models.Job) error {
+	files, err := s.Store.Files(r.Context(), job.ID)
+	if err != nil {
+		return models.Errorf(models.KindUnavailable, "the manifest cannot be read at the moment; try again").Wait(5).Because(err)
+	}
+	body, err := json.Marshal(manifest.Build(job, files, s.Base))
+	if err != nil {
+		return fmt.Errorf("write manifest: %w", err)
+	}
+	if job.ExpiresAt != nil {
+		w.Header().Set("Expires", job.ExpiresAt.UTC().Format(http.TimeFormat))
+	}
+	answer.Write(w, http.StatusOK, "application/json", body)
+	return nil
+}
+
+func (s *Service) inProgress(w http.ResponseWriter, r *http.Request, job *models.Job) error {
+	var done, total int64
+	var err error
+	what := "resources"
+	if job.Operation == models.OpBulkMemberMatch {
+		what = "members"
+		done, total, err = s.Store.MatchProgress(r.Context(), job.ID)
+	} else {
+		done, total, err = s.Store.Progress(r.Context(), job.ID)
+	}
+	if err != nil {
+		return models.Errorf(models.KindUnavailable, "progress cannot be read at the moment; try again").Wait(5).Because(err)
+	}
+	percent := 100 * done / max(total, 1)
+	h := w.Header()
+	h.Set("X-Progress", fmt.Sprintf("%d%%, %d of %d %s", min(percent, 99), done, total, what))
+	h.Set("Retry-After", strconv.Itoa(retryAfter(s.now().Sub(job.CreatedAt))))
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", "0")
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+// retryAfter asks for one poll a second at first and for fewer as the job grows old.
+func retryAfter(age time.Duration) int { return int(min(max(age.Seconds()/10, 1), 30)) }
+
+// deleteJob cancels a job, or drops the files of a finished one. Afterwards the job is unknown.
+func (s *Service) deleteJob(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
+	job, err := s.ownJob(r.Context(), caller, r.PathValue("job"))
+	if err != nil {
+		return err
+	}
+	// From here on nothing of it is published or served, whatever its run still does.
+	if err := s.Store.DeleteJob(r.Context(), job.ID, s.now()); err != nil {
+		return models.Errorf(models.KindUnavailable, "the job cannot be deleted at the moment; try again").Wait(5).Because(err)
+	}
+	if err := s.dismantle(r.Context(), job); err != nil {
+		s.Log.ErrorContext(r.Context(), "a deleted job's run could not be told", "job", job.ID, "error", err.Error())
+	}
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+// dismantle has the run stopped and the files removed.
+func (s *Service) dismantle(ctx context.Context, job *models.Job) error {
+	if !job.State.Done() {
+		return s.Temporal.CancelWorkflow(ctx, workflows.JobWorkflowID(job), "")
+	}
+	return s.Temporal.SignalWorkflow(ctx, workflows.ExpireID(job.ID), "", workflows.ExpireNowSignal, nil)
+}
