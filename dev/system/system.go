@@ -1,0 +1,320 @@
+// Package system runs the whole product on a development stack: Postgres, Temporal, one api and any number of workers, each
+// a process of its own, as in production. The demo, the end-to-end tests, the benchmarks and "make run" stand on it.
+//
+// Everything it starts dies with this process. It is for development: secrets are made up and kept beside the state.
+package system
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"pdexbulk/dev/client"
+	"pdexbulk/dev/stack"
+	"pdexbulk/dev/stack/child"
+	"pdexbulk/models"
+)
+
+// Options say how to run it.
+type Options struct {
+	Stack stack.Options
+	// Workers is how many worker processes to start; 0 means one.
+	Workers int
+	// HolderName and HolderIDs are the payer whose data it holds; identifiers are system|value.
+	HolderName string
+	HolderIDs  []string
+	// ImportRoots are folders imports may read.
+	ImportRoots []string
+	// Port is the api's; 0 means 8080 when free, else any.
+	Port int
+	// Env adds to the environment of api and workers.
+	Env []string
+}
+
+// System is the running product.
+type System struct {
+	Stack *stack.Stack
+	// Root is the api's URL, Base the FHIR base below it.
+	Root, Base string
+	AdminToken string
+
+	o       Options
+	bin     string
+	env     []string
+	workers int
+}
+
+// secrets are made once and kept, because what a run has sealed the next must be able to open.
+type secrets struct {
+	AdminToken  string `json:"adminToken"`
+	PayloadKeys string `json:"payloadKeys"`
+}
+
+// Start builds the binaries, brings everything up and returns when api and workers say they are ready. ctx bounds the
+// start alone.
+func Start(ctx context.Context, o Options) (_ *System, err error) {
+	root, err := stack.Root()
+	if err != nil {
+		return nil, err
+	}
+	s := &System{o: o, bin: filepath.Join(root, "dev", "bin")}
+	if err := build(ctx, root); err != nil {
+		return nil, err
+	}
+	if s.Stack, err = stack.Start(ctx, o.Stack); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
+		}
+	}()
+	keep, err := loadSecrets(filepath.Join(s.Stack.Dir, "secrets.json"))
+	if err != nil {
+		return nil, err
+	}
+	s.AdminToken = keep.AdminToken
+	files := filepath.Join(s.Stack.Dir, "files")
+	if err := os.MkdirAll(files, 0o700); err != nil {
+		return nil, err
+	}
+	port, err := freePort(ctx, o.Port, 8080)
+	if err != nil {
+		return nil, err
+	}
+	s.Root = "http://127.0.0.1:" + strconv.Itoa(port)
+	s.Base = s.Root + "/fhir"
+	s.env = append([]string{
+		"PDEX_DEV=true",
+		"PDEX_BLOB_URL=file://" + files,
+		"PDEX_PAYLOAD_KEYS=" + keep.PayloadKeys,
+		"PDEX_ADMIN_TOKEN=" + keep.AdminToken,
+		"PDEX_BASE_URL=" + s.Base,
+		"PDEX_LISTEN=127.0.0.1:" + strconv.Itoa(port),
+		"PDEX_IMPORT_ROOTS=" + strings.Join(o.ImportRoots, ","),
+		"PDEX_HOLDER_NAME=" + o.HolderName,
+		"PDEX_HOLDER_IDS=" + strings.Join(o.HolderIDs, ","),
+		"PDEX_SENSITIVE_DATA=tagged",
+		"PDEX_TEMPORAL_UI_ORIGIN=" + s.Stack.TemporalUIURL,
+	}, o.Env...)
+	for range max(1, o.Workers) {
+		if _, err := s.StartWorker(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := s.StartAPI(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// build compiles api and worker; when nothing changed it takes a moment.
+func build(ctx context.Context, root string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(root, "dev", "bin")+string(filepath.Separator), "./api", "./worker")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build api and worker: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func loadSecrets(path string) (secrets, error) {
+	var s secrets
+	text, err := os.ReadFile(path)
+	if err == nil {
+		return s, json.Unmarshal(text, &s)
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return s, err
+	}
+	var key [32]byte
+	_, _ = rand.Read(key[:]) // never fails
+	s = secrets{AdminToken: rand.Text(), PayloadKeys: "dev:" + base64.StdEncoding.EncodeToString(key[:])}
+	if text, err = json.Marshal(s); err != nil {
+		return s, err
+	}
+	return s, os.WriteFile(path, text, 0o600)
+}
+
+// freePort returns the port asked for, else the usual one when it is free, else any.
+func freePort(ctx context.Context, asked, usual int) (int, error) {
+	var lc net.ListenConfig
+	tries := []int{usual, 0}
+	if asked != 0 {
+		tries = []int{asked}
+	}
+	var err error
+	for _, p := range tries {
+		var l net.Listener
+		if l, err = lc.Listen(ctx, "tcp", "127.0.0.1:"+strconv.Itoa(p)); err == nil {
+			port := l.Addr().(*net.TCPAddr).Port
+			return port, l.Close()
+		}
+	}
+	return 0, fmt.Errorf("find a port: %w", err)
+}
+
+// StartWorker starts one more worker and waits until it is ready.
+func (s *System) StartWorker(ctx context.Context) (*child.Process, error) {
+	port, err := freePort(ctx, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	s.workers++
+	health := "127.0.0.1:" + strconv.Itoa(port)
+	p, err := s.Stack.Child(context.WithoutCancel(ctx), fmt.Sprintf("worker-%d", s.workers), filepath.Join(s.bin, "worker"), nil,
+		append(s.env, "PDEX_HEALTH_LISTEN="+health), "")
+	if err != nil {
+		return nil, err
+	}
+	return p, s.ready(ctx, p, "http://"+health+"/readyz")
+}
+
+// StartAPI starts the api and waits until it is ready. There can be one at a time: they share an address.
+func (s *System) StartAPI(ctx context.Context) (*child.Process, error) {
+	p, err := s.Stack.Child(context.WithoutCancel(ctx), "api", filepath.Join(s.bin, "api"), nil, s.env, "")
+	if err != nil {
+		return nil, err
+	}
+	return p, s.ready(ctx, p, s.Root+"/readyz")
+}
+
+func (s *System) ready(ctx context.Context, p *child.Process, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-p.Done():
+			return fmt.Errorf("%s ended before it was ready: see %s", p.Name(), filepath.Join(s.Stack.Dir, "logs", p.Name()+".log"))
+		case <-ctx.Done():
+			return fmt.Errorf("%s did not become ready: see %s", p.Name(), filepath.Join(s.Stack.Dir, "logs", p.Name()+".log"))
+		case <-tick.C:
+		}
+	}
+}
+
+// Stop ends everything.
+func (s *System) Stop(ctx context.Context) error { return s.Stack.Stop(ctx) }
+
+// Admin calls the admin API. in is sent as JSON unless nil; the answer is read into out unless nil.
+func (s *System) Admin(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, s.Root+path, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+s.AdminToken)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode >= 300 {
+		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, text)
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(text, out)
+}
+
+// Partner is a client to register.
+type Partner struct {
+	ID              string            `json:"-"`
+	Name            string            `json:"name"`
+	Kind            models.ClientKind `json:"kind"`
+	Organization    string            `json:"organization,omitempty"`
+	OrganizationIDs []string          `json:"organizationIds,omitempty"`
+	Scopes          []string          `json:"scopes"`
+}
+
+// Register registers a client with a fresh key and returns it ready for use.
+func (s *System) Register(ctx context.Context, p Partner, alg string) (*client.Client, error) {
+	key, err := client.NewKey(alg)
+	if err != nil {
+		return nil, err
+	}
+	return s.RegisterKey(ctx, p, key)
+}
+
+// RegisterKey registers a client with the given key.
+func (s *System) RegisterKey(ctx context.Context, p Partner, key *client.Key) (*client.Client, error) {
+	jwks, err := client.JWKS(key)
+	if err != nil {
+		return nil, err
+	}
+	body := struct {
+		Partner
+		JWKS   json.RawMessage `json:"jwks"`
+		Active bool            `json:"active"`
+	}{p, jwks, true}
+	if err := s.Admin(ctx, http.MethodPut, "/admin/clients/"+p.ID, body, nil); err != nil {
+		return nil, err
+	}
+	return client.New(client.Config{BaseURL: s.Base, ClientID: p.ID, Key: key, Scope: strings.Join(p.Scopes, " ")}), nil
+}
+
+// Import loads a folder or file and waits until it is done. progress, unless nil, is called now and then.
+func (s *System) Import(ctx context.Context, source string, mode models.ImportMode, progress func(models.Import)) (models.Import, error) {
+	var imp models.Import
+	if err := s.Admin(ctx, http.MethodPost, "/admin/imports", map[string]any{"source": source, "mode": mode}, &imp); err != nil {
+		return imp, err
+	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for shown := time.Now(); !imp.State.Done(); {
+		select {
+		case <-ctx.Done():
+			return imp, ctx.Err()
+		case <-tick.C:
+		}
+		if err := s.Admin(ctx, http.MethodGet, "/admin/imports/"+imp.ID, nil, &imp); err != nil {
+			return imp, err
+		}
+		if progress != nil && time.Since(shown) > time.Second {
+			progress(imp)
+			shown = time.Now()
+		}
+	}
+	if imp.State != models.StateCompleted {
+		return imp, fmt.Errorf("import %s: %s", imp.State, imp.Error)
+	}
+	return imp, nil
+}
