@@ -68,8 +68,10 @@ var oracleElsewhere = []string{"Medication", "Location", "Organization", "Resear
 // oraclePatientOnly lists the elements in which a urn:uuid can be taken for a patient.
 var oraclePatientOnly = []string{"patient", "subject", "beneficiary", "candidate", "individual"}
 
-var oracleReference = regexp.MustCompile(`^(?:https?://.*/)?Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/.*)?$`)
-var oracleURN = regexp.MustCompile(`^urn:uuid:([A-Za-z0-9\-.]{1,64})$`)
+var (
+	oracleReference = regexp.MustCompile(`^(?:https?://.*/)?Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/.*)?$`)
+	oracleURN       = regexp.MustCompile(`^urn:uuid:([A-Za-z0-9\-.]{1,64})$`)
+)
 
 func (o oracle) patient() string {
 	kind := o.text("resourceType")
