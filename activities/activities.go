@@ -27,6 +27,8 @@ type Activities struct {
 	Holder Holder
 	// Retention is how long files live after a job is done.
 	Retention time.Duration
+
+	batch int // bytes; 0 means batchBytes
 }
 
 // Holder is the payer whose data this is.

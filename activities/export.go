@@ -1,9 +1,12 @@
 package activities
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -39,6 +42,10 @@ type ExportPlan struct {
 	Chunks    int
 	Done      int // chunks that earlier runs of the workflow published
 	Resources int64
+	// Supporting says that another chunk follows, number Chunks, with the shared resources that the others refer to.
+	Supporting bool
+	// Convert says that the files are to be made into another format before they are published.
+	Convert bool
 }
 
 // PrepareExport freezes the export's snapshot and cuts it into chunks of members by what is stored for each.
@@ -63,8 +70,12 @@ func (a *Activities) PrepareExport(ctx context.Context, jobID string) (*ExportPl
 			return nil, err
 		}
 	}
-	plan := &ExportPlan{Client: job.ClientID, Operation: job.Operation, Chunks: len(chunks)}
-	for _, c := range chunks {
+	plan := &ExportPlan{Client: job.ClientID, Operation: job.Operation, Chunks: len(chunks), Convert: params.Format != ""}
+	if n := len(chunks); n > 0 && isSupporting(job, chunks[n-1]) {
+		plan.Supporting = true
+		plan.Chunks--
+	}
+	for _, c := range chunks[:plan.Chunks] {
 		plan.Resources += c.Planned
 		if c.Done {
 			plan.Done++
@@ -92,7 +103,7 @@ func (a *Activities) plan(ctx context.Context, job *models.Job, p models.ExportP
 			return nil
 		}
 	}
-	if err := a.Store.Loads(ctx, p.GroupID, p.Types, *job.TransactionTime, collect(false)); err != nil {
+	if err := a.Store.Loads(ctx, p.GroupID, p.Types, onlyMembers(p), *job.TransactionTime, collect(false)); err != nil {
 		return nil, err
 	}
 	if job.Operation == models.OpSystemExport {
@@ -101,7 +112,19 @@ func (a *Activities) plan(ctx context.Context, job *models.Job, p models.ExportP
 		}
 	}
 	chunks := joinAtoms(job.ID, atoms)
+	if len(chunks) > 0 && supports(job, p) {
+		chunks = append(chunks, supportingChunk(job.ID, len(chunks)))
+	}
 	return chunks, a.Store.SavePlan(ctx, job.ID, chunks)
+}
+
+// onlyMembers returns the members an export is limited to, nil when it is not.
+func onlyMembers(p models.ExportParams) []uuid.UUID {
+	var only []uuid.UUID
+	for _, patient := range p.Patients {
+		only = append(only, models.MemberID(patient))
+	}
+	return only
 }
 
 // atom is a run of neighbouring members with about atomPacked bytes.
@@ -190,10 +213,13 @@ func (a *Activities) ExportChunk(ctx context.Context, in ChunkInput) (*ChunkResu
 	}
 	key := attemptKey("exports/" + job.ID + "/" + strconv.Itoa(chunk.Chunk))
 	e := &chunkExport{a: a, job: job, params: params, chunk: chunk, key: key}
+	if err := e.prepare(); err != nil {
+		return nil, err
+	}
 	if err := e.run(ctx); err != nil {
 		return nil, err
 	}
-	won, err := a.Store.PublishChunk(ctx, job.ID, chunk.Chunk, models.NewID(), e.key, e.acc, e.parts)
+	won, err := a.Store.PublishChunk(ctx, job.ID, chunk.Chunk, models.NewID(), e.key, e.acc, e.parts, e.refs)
 	if err != nil {
 		return nil, err
 	}
@@ -215,6 +241,9 @@ type chunkExport struct {
 
 	packer *segment.Packer
 	lines  []segment.Line
+	raw    []byte
+	filter lineFilter
+	refs   []string
 	buf    map[int16]*typeBuffer
 	held   int64
 	blob   blobWriter
@@ -242,8 +271,14 @@ func (e *chunkExport) run(ctx context.Context) (err error) {
 	e.blob = blobWriter{files: e.a.Files, key: e.key}
 	defer e.blob.abort()
 	err = e.a.Store.InSnapshot(ctx, *e.job.TransactionTime, func(view *store.Snapshot) error {
+		if isSupporting(e.job, e.chunk) {
+			return e.support(ctx, view)
+		}
 		roster, err := e.roster(view)
 		if err != nil {
+			return err
+		}
+		if err := e.refer(view, roster); err != nil {
 			return err
 		}
 		return e.read(ctx, view, roster)
@@ -254,7 +289,7 @@ func (e *chunkExport) run(ctx context.Context) (err error) {
 	if err := e.write(ctx); err != nil {
 		return err
 	}
-	if e.acc.Planned != e.chunk.Planned {
+	if e.acc.Planned != e.chunk.Planned && !isSupporting(e.job, e.chunk) {
 		return fmt.Errorf("chunk %d: %d resources planned, %d accounted for", e.chunk.Chunk, e.chunk.Planned, e.acc.Planned)
 	}
 	if wrong := e.acc.Check(); wrong != "" {
@@ -272,7 +307,7 @@ func (e *chunkExport) roster(view *store.Snapshot) (map[uuid.UUID]*access, error
 	if e.chunk.Members == 0 {
 		return nil, nil
 	}
-	entries, err := view.Roster(e.params.GroupID, e.chunk)
+	entries, err := view.Roster(e.params.GroupID, e.chunk, onlyMembers(e.params))
 	if err != nil {
 		return nil, err
 	}
@@ -302,11 +337,9 @@ func (e *chunkExport) read(ctx context.Context, view *store.Snapshot, roster map
 		return window.Wants(l.LastUpdated, l.ServiceEnd, l.ServiceEnd != segment.NoDate)
 	}
 	var members []uuid.UUID
-	if e.params.GroupID != "" {
-		members = make([]uuid.UUID, 0, len(roster))
-		for id := range roster {
-			members = append(members, id)
-		}
+	if e.params.GroupID != "" || len(e.params.Patients) > 0 {
+		// In the order the table is clustered by.
+		members = slices.SortedFunc(maps.Keys(roster), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
 	}
 	beat := 0
 	err := view.Segments(e.chunk, members, e.params.Types, window, func(row *store.Row) error {
@@ -368,16 +401,22 @@ func (e *chunkExport) take(row *store.Row, keep func(segment.Line) bool) (int64,
 		e.buf[row.Type] = b
 	}
 	sum := segment.Sum{Lines: row.Lines, RawLen: row.RawLen, CRC: row.CRC, PackedLen: int64(len(row.Data))}
-	if row.Cut == store.CutWhole {
-		b.data = append(b.data, row.Data...)
-	} else {
-		var err error
+	var err error
+	if row.Cut == store.CutEdge {
 		if e.lines, err = segment.AppendIndex(e.lines[:0], row.Entries); err != nil {
 			return 0, err
 		}
-		if b.data, sum, err = e.packer.Select(b.data, row.Data, sum, e.lines, keep); err != nil {
-			return 0, err
-		}
+	}
+	switch {
+	case e.filter.looksInto(row.Type):
+		b.data, sum, err = e.sift(b.data, row, sum, keep)
+	case row.Cut == store.CutWhole:
+		b.data = append(b.data, row.Data...)
+	default:
+		b.data, sum, err = e.packer.Select(b.data, row.Data, sum, e.lines, keep)
+	}
+	if err != nil {
+		return 0, err
 	}
 	b.sum = b.sum.Add(sum)
 	e.held += sum.PackedLen

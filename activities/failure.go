@@ -13,13 +13,14 @@ import (
 )
 
 // FailureInterceptor turns every error an activity returns into one that Temporal may keep: a fixed kind, a message that
-// holds nothing of the data, and the decision whether to try again. It is the one place that makes that decision.
+// holds nothing of the data, and the decision whether to try again. It is the one place that makes that decision. It also
+// sends the heartbeats of activities that have a heartbeat timeout.
 type FailureInterceptor struct {
 	interceptor.WorkerInterceptorBase
 }
 
 // InterceptActivity wraps an activity.
-func (FailureInterceptor) InterceptActivity(ctx context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+func (FailureInterceptor) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
 	return &failureInbound{ActivityInboundInterceptorBase: interceptor.ActivityInboundInterceptorBase{Next: next}}
 }
 
@@ -28,7 +29,9 @@ type failureInbound struct {
 }
 
 func (f *failureInbound) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
+	stop := beat(ctx)
 	out, err := f.Next.ExecuteActivity(ctx, in)
+	stop()
 	if err == nil {
 		return out, nil
 	}

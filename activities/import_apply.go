@@ -1,10 +1,12 @@
 package activities
 
 import (
+	"bytes"
 	"cmp"
-	"slices"
+	"math"
 
 	"github.com/google/uuid"
+	"github.com/tidwall/gjson"
 
 	"pdexbulk/activities/spill"
 	"pdexbulk/models"
@@ -20,7 +22,7 @@ const smallSegment = segment.MaxRawLen / 4
 
 // merge decides, line by line, what the batch changes, and makes the new segments. It changes nothing itself.
 func (m *merger) merge(view *store.MergeTx) (*store.Merge, error) {
-	sh, err := readShelf(view)
+	sh, err := readShelf(view, *m.imp.EffectiveAt)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +42,11 @@ func (m *merger) merge(view *store.MergeTx) (*store.Merge, error) {
 	if err := m.rewrite(view, sh, fresh, out); err != nil {
 		return nil, err
 	}
-	m.stats.Members += int64(len(out.Members))
+	for id := range out.Members {
+		if !sh.changed[id] {
+			m.stats.Members++
+		}
+	}
 	m.stats.Segments += int64(len(out.Insert))
 	return out, nil
 }
@@ -79,17 +85,18 @@ func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store
 			continue
 		}
 		id := string(rec.ID)
+		updated := updatedAt(m.imp, rec.Updated)
 		tomb, buried := sh.tombs[tombKey{at, id}]
-		if buried && rec.Updated <= tomb.DeletedAt.UnixMilli() {
+		if buried && updated <= tomb.DeletedAt.UnixMilli() {
 			counts.Stale++
 			continue
 		}
 		if old, ok := stored[id]; ok {
 			switch l := old.in.lines[old.line]; {
-			case l.Hash == rec.Hash && (m.imp.Mode == models.ImportLive || rec.Updated <= l.LastUpdated):
+			case l.Hash == rec.Hash && (m.imp.Mode == models.ImportLive || updated <= l.LastUpdated):
 				counts.Unchanged++
 				continue
-			case rec.Updated < l.LastUpdated, rec.Version > 0 && rec.Version < l.Version:
+			case updated < l.LastUpdated, rec.Version > 0 && rec.Version < l.Version:
 				counts.Stale++
 				continue
 			}
@@ -109,7 +116,7 @@ func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store
 		}
 		class := models.Class(rec.Class)
 		added[class] = append(added[class], entry{segment.Line{
-			ID: id, Version: rec.Version, LastUpdated: rec.Updated, ServiceStart: rec.ServiceStart, ServiceEnd: rec.ServiceEnd,
+			ID: id, Version: rec.Version, LastUpdated: updated, ServiceStart: rec.ServiceStart, ServiceEnd: rec.ServiceEnd,
 			Flags: rec.Flags, Hash: rec.Hash,
 		}, rec.Body})
 		m.index(at, rec, out)
@@ -118,10 +125,10 @@ func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store
 	return added
 }
 
-// newer reports whether a is a newer version than b of one resource within an import: by its source's lastUpdated, then its
-// version, then its place in the source.
+// newer reports whether a is a newer version than b of one resource within an import: by its source's lastUpdated, which
+// means now when it is missing, then its version, then its place in the source.
 func newer(a, b *spill.Record) bool {
-	return cmp.Or(cmp.Compare(a.Updated, b.Updated), cmp.Compare(a.Version, b.Version),
+	return cmp.Or(cmp.Compare(cmp.Or(a.Updated, math.MaxInt64), cmp.Or(b.Updated, math.MaxInt64)), cmp.Compare(a.Version, b.Version),
 		cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line)) > 0
 }
 
@@ -144,24 +151,39 @@ func (m *merger) index(at place, rec *spill.Record, out *store.Merge) {
 		p := match.FromPatient(who)
 		out.Names = append(out.Names, nameRows(at.member, p)...)
 		out.Cards = append(out.Cards, cardRows(at.member, source, p)...)
-	case fhir.TypeCoverage, fhir.TypeExplanationOfBenefit:
-		if at.typ == fhir.TypeCoverage {
-			out.Resourced = append(out.Resourced, store.Card{Member: at.member, Source: source})
-		} else {
-			source = 0
-		}
-		cards, err := fhir.ParseCards(rec.Body)
-		if err != nil {
-			return
-		}
-		own := slices.DeleteFunc(cards, func(c fhir.Card) bool { return c.Beneficiary != string(rec.Patient) })
-		if len(own) == 0 {
-			return
-		}
-		var p match.Person
-		p.AddCards(own)
-		out.Cards = append(out.Cards, cardRows(at.member, source, p)...)
+	case fhir.TypeCoverage:
+		out.Resourced = append(out.Resourced, store.Card{Member: at.member, Source: source})
+		m.indexCard(at.member, source, rec.Body, string(rec.Patient), out)
+	case fhir.TypeExplanationOfBenefit:
+		m.indexContained(at.member, rec, out)
 	}
+}
+
+// indexCard notes the identifiers of a Coverage of which the member is the beneficiary.
+func (m *merger) indexCard(member uuid.UUID, source uint64, coverage []byte, patient string, out *store.Merge) {
+	cards, err := fhir.ParseCards(coverage)
+	if err != nil || len(cards) != 1 || cards[0].Beneficiary != patient {
+		return
+	}
+	var p match.Person
+	p.AddCards(cards)
+	out.Cards = append(out.Cards, cardRows(member, source, p)...)
+}
+
+// indexContained notes the Coverages contained in an ExplanationOfBenefit. A member's claims mostly contain the same one,
+// which is parsed once for a run of them.
+func (m *merger) indexContained(member uuid.UUID, rec *spill.Record, out *store.Merge) {
+	if !bytes.Contains(rec.Body, []byte(`"contained"`)) {
+		return
+	}
+	gjson.GetBytes(rec.Body, "contained").ForEach(func(_, resource gjson.Result) bool {
+		if resource.Get("resourceType").Str != "Coverage" || resource.Raw == m.coverage {
+			return true
+		}
+		m.coverage = resource.Raw
+		m.indexCard(member, 0, []byte(resource.Raw), string(rec.Patient), out)
+		return true
+	})
 }
 
 func nameRows(member uuid.UUID, p match.Person) []store.Name {

@@ -2,11 +2,14 @@ package activities
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -69,7 +72,7 @@ func (a *Activities) MergeBucket(ctx context.Context, in BucketInput) error {
 		return err
 	}
 	defer closeAll()
-	upto, stats, resumed, err := a.Store.ImportBucket(ctx, imp.ID, in.Bucket)
+	merged, stats, err := a.Store.ImportBucket(ctx, imp.ID, in.Bucket)
 	if err != nil {
 		return err
 	}
@@ -78,28 +81,17 @@ func (a *Activities) MergeBucket(ctx context.Context, in BucketInput) error {
 		return err
 	}
 	m := &merger{imp: imp, packer: packer, stats: stats}
-	flush := func(done uuid.UUID) error {
-		activity.RecordHeartbeat(ctx, done.String())
-		return a.mergeBatch(ctx, m, in.Bucket, done)
-	}
-	var last uuid.UUID
+	batch := cmp.Or(a.batch, batchBytes)
+	var read int64
 	err = spill.Merge(sources, func(rec *spill.Record) error {
-		if resumed && bytes.Compare(rec.Member[:], upto[:]) <= 0 {
+		if read++; read <= merged {
 			return nil
 		}
-		switch {
-		case m.size < batchBytes:
-		case rec.Member != last:
-			if err := flush(last); err != nil {
+		if m.full(rec, batch) {
+			activity.RecordHeartbeat(ctx, read)
+			if err := a.mergeBatch(ctx, m, in.Bucket, read-1); err != nil {
 				return err
 			}
-		case m.size >= 2*batchBytes: // one member is too much for a batch: merge what is there, mark the one before
-			if err := flush(upto); err != nil {
-				return err
-			}
-		}
-		if rec.Member != last {
-			upto, last = last, rec.Member
 		}
 		m.add(rec)
 		return nil
@@ -107,7 +99,20 @@ func (a *Activities) MergeBucket(ctx context.Context, in BucketInput) error {
 	if err != nil || len(m.recs) == 0 {
 		return err
 	}
-	return flush(last)
+	return a.mergeBatch(ctx, m, in.Bucket, read)
+}
+
+// full reports whether the batch is to be merged before rec, which comes next, is added. A batch ends between members, or
+// when one member is too much for it, between resources: versions of a resource are never parted.
+func (m *merger) full(rec *spill.Record, batch int) bool {
+	if m.size < batch {
+		return false
+	}
+	last := &m.recs[len(m.recs)-1]
+	if rec.Member != last.Member {
+		return true
+	}
+	return m.size >= 2*batch && (rec.Type != last.Type || !bytes.Equal(rec.ID, last.ID))
 }
 
 // bucketSources opens the bucket's stretch of every run.
@@ -143,13 +148,14 @@ func (a *Activities) bucketSources(ctx context.Context, imp *models.Import, buck
 	return sources, closeAll, nil
 }
 
-func (a *Activities) mergeBatch(ctx context.Context, m *merger, bucket int, done uuid.UUID) error {
+// mergeBatch merges the batch and marks that so many lines of the bucket are merged, in one transaction.
+func (a *Activities) mergeBatch(ctx context.Context, m *merger, bucket int, lines int64) error {
 	stats := m.stats
 	err := a.Store.MergeMembers(ctx, m.members(), *m.imp.EffectiveAt, func(view *store.MergeTx) (*store.Merge, error) {
 		m.stats = stats.Add(models.ImportStats{}) // a transaction that is tried again counts anew
 		return m.merge(view)
 	}, func(ctx context.Context, tx pgx.Tx) error {
-		return store.SaveBucket(ctx, tx, m.imp.ID, bucket, done, m.stats)
+		return store.SaveBucket(ctx, tx, m.imp.ID, bucket, lines, m.stats)
 	})
 	m.reset()
 	return err
@@ -162,6 +168,8 @@ type merger struct {
 	stats  models.ImportStats
 	recs   []spill.Record
 	size   int
+	// coverage is the contained Coverage last parsed.
+	coverage string
 }
 
 func (m *merger) add(rec *spill.Record) {
@@ -170,8 +178,7 @@ func (m *merger) add(rec *spill.Record) {
 	mem = append(append(append(mem, rec.ID...), rec.Patient...), rec.Body...)
 	p := len(rec.ID) + len(rec.Patient)
 	own.ID, own.Patient, own.Body = mem[:len(rec.ID)], mem[len(rec.ID):p], mem[p:]
-	own.Updated = updatedAt(m.imp, rec.Updated)
-	stamp(&own, own.Updated)
+	stamp(&own, updatedAt(m.imp, rec.Updated))
 	m.recs = append(m.recs, own)
 	m.size += cap(mem)
 }
@@ -209,6 +216,8 @@ type shelf struct {
 	held  map[place][]*held
 	parts map[store.SegmentKey]int16 // highest part taken, by key with Part 0
 	tombs map[tombKey]store.Tombstone
+	// changed are the members that this import has changed in an earlier batch.
+	changed map[uuid.UUID]bool
 }
 
 type tombKey struct {
@@ -216,9 +225,14 @@ type tombKey struct {
 	id string
 }
 
-func readShelf(view *store.MergeTx) (*shelf, error) {
-	sh := &shelf{held: map[place][]*held{}, parts: map[store.SegmentKey]int16{}, tombs: map[tombKey]store.Tombstone{}}
+func readShelf(view *store.MergeTx, at time.Time) (*shelf, error) {
+	sh := &shelf{
+		held: map[place][]*held{}, parts: map[store.SegmentKey]int16{}, tombs: map[tombKey]store.Tombstone{}, changed: map[uuid.UUID]bool{},
+	}
 	for _, l := range view.Lines {
+		if l.ValidFrom.Equal(at) {
+			sh.changed[l.Member] = true
+		}
 		base := l.SegmentKey
 		base.Part, base.ValidFrom = 0, base.ValidFrom.UTC()
 		sh.parts[base] = max(sh.parts[base], l.Part)
@@ -331,6 +345,7 @@ func packSegment(packer *segment.Packer, key store.SegmentKey, lines []entry) (s
 	seg := store.Segment{SegmentKey: key, UpdatedMin: lines[0].meta.LastUpdated, UpdatedMax: lines[0].meta.LastUpdated}
 	bodies, index := make([][]byte, len(lines)), make([]segment.Line, len(lines))
 	typeName := fhir.TypeName(key.Type)
+	refs := map[string]bool{}
 	offset := uint32(0)
 	for i, e := range lines {
 		bodies[i] = e.body
@@ -339,6 +354,7 @@ func packSegment(packer *segment.Packer, key store.SegmentKey, lines []entry) (s
 		offset += l.Length
 		index[i] = l
 		seg.IDHashes = segment.AppendHashes(seg.IDHashes, segment.IDHash(typeName, l.ID))
+		fhir.SharedReferences(e.body, func(typ int16, id string) { refs[fhir.TypeName(typ)+"/"+id] = true })
 		seg.UpdatedMin, seg.UpdatedMax = min(seg.UpdatedMin, l.LastUpdated), max(seg.UpdatedMax, l.LastUpdated)
 		if l.ServiceEnd == segment.NoDate {
 			seg.Undated++
@@ -353,7 +369,7 @@ func packSegment(packer *segment.Packer, key store.SegmentKey, lines []entry) (s
 	if err != nil {
 		return seg, fmt.Errorf("pack: %w", err)
 	}
-	seg.Data, seg.Entries = data, segment.EncodeIndex(index)
+	seg.Data, seg.Entries, seg.Refs = data, segment.EncodeIndex(index), slices.Sorted(maps.Keys(refs))
 	seg.Lines, seg.RawLen, seg.PackedLen, seg.CRC = int32(sum.Lines), int32(sum.RawLen), int32(sum.PackedLen), sum.CRC
 	return seg, nil
 }

@@ -3,6 +3,7 @@ package activities
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"io"
@@ -32,43 +33,77 @@ type parquetLines struct {
 }
 
 // openParquet copies the source to a scratch file, because a Parquet file is read from its end.
-func openParquet(ctx context.Context, body io.Reader) (*parquetLines, error) {
+func openParquet(ctx context.Context, body io.Reader) (p *parquetLines, err error) {
+	defer func() {
+		if err != nil {
+			p.Close()
+			p = nil
+		}
+	}()
 	tmp, err := os.CreateTemp("", "pdex-import-*.parquet")
 	if err != nil {
 		return nil, err
 	}
-	p := &parquetLines{file: tmp, buf: make([]parquetRow, 256)}
+	p = &parquetLines{file: tmp, buf: make([]parquetRow, 256)}
 	if err := os.Remove(tmp.Name()); err != nil { // it lives on until closed
-		p.Close()
-		return nil, err
+		return p, err
 	}
 	size, err := io.Copy(tmp, &contextReader{ctx, body})
 	if err != nil {
-		p.Close()
-		return nil, err
+		return p, err
+	}
+	defer damagedParquet(&err)
+	if !footerFits(tmp, size) {
+		return p, errParquet()
 	}
 	file, err := parquet.OpenFile(tmp, size)
 	if err != nil {
-		p.Close()
-		return nil, models.Errorf(models.KindUnprocessable, "a .parquet file of the import is not readable as Parquet")
+		return p, errParquet()
 	}
 	leaf, ok := file.Schema().Lookup("resource")
 	if !ok || leaf.Node.Type().Kind() != parquet.ByteArray || leaf.Node.Repeated() {
-		p.Close()
-		return nil, models.Errorf(models.KindUnprocessable, "a .parquet file of the import has no text column named resource")
+		return p, models.Errorf(models.KindUnprocessable, "a .parquet file of the import has no text column named resource")
 	}
 	p.rows = parquet.NewGenericReader[parquetRow](file)
 	return p, nil
 }
 
-func (p *parquetLines) Next() (int64, []byte, error) {
+// footerFits reports whether the file can have a footer of the length it says, which the decoder believes and allocates.
+func footerFits(file io.ReaderAt, size int64) bool {
+	const magic, length = 4, 4
+	var b [length]byte
+	if size < magic+length+magic {
+		return false
+	}
+	if _, err := file.ReadAt(b[:], size-magic-length); err != nil {
+		return false
+	}
+	return int64(binary.LittleEndian.Uint32(b[:])) <= size-magic-length-magic
+}
+
+func errParquet() error {
+	return models.Errorf(models.KindUnprocessable, "a .parquet file of the import is damaged or no Parquet file")
+}
+
+// damagedParquet turns a panic into an error: the decoder panics on some damaged files.
+func damagedParquet(err *error) {
+	if recover() != nil {
+		*err = errParquet()
+	}
+}
+
+// Blank is 0: a row without a resource is refused.
+func (p *parquetLines) Blank() int64 { return 0 }
+
+func (p *parquetLines) Next() (row int64, resource []byte, err error) {
+	defer damagedParquet(&err)
 	for p.next == p.have {
 		if p.end {
 			return 0, nil, io.EOF
 		}
 		n, err := p.rows.Read(p.buf)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return 0, nil, models.Errorf(models.KindUnprocessable, "a .parquet file of the import is damaged")
+			return 0, nil, errParquet()
 		}
 		p.next, p.have, p.end = 0, n, err != nil
 	}
@@ -88,7 +123,11 @@ func (p *parquetLines) Next() (int64, []byte, error) {
 }
 
 // Close lets go of the scratch file.
-func (p *parquetLines) Close() { _ = p.file.Close() }
+func (p *parquetLines) Close() {
+	if p != nil {
+		_ = p.file.Close() // it is gone with that
+	}
+}
 
 type contextReader struct {
 	ctx context.Context

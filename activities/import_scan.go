@@ -2,7 +2,6 @@ package activities
 
 import (
 	"bufio"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -110,6 +109,9 @@ func (a *Activities) ScanFile(ctx context.Context, in ScanInput) error {
 	if err != nil {
 		return err
 	}
+	if imp.State != models.StateRunning {
+		return models.Errorf(models.KindConflict, "the import is not running")
+	}
 	files, err := a.Store.ImportFiles(ctx, imp.ID)
 	if err != nil {
 		return err
@@ -192,13 +194,18 @@ func (s *scan) run(ctx context.Context, src blob.Source) error {
 // lines yields the lines of a file in a format told by its name. A line longer than the limit comes as its error.
 type lines interface {
 	Next() (number int64, line []byte, err error)
+	// Blank is how many lines were passed over because they were blank.
+	Blank() int64
+	Close()
 }
 
 func (s *scan) split(ctx context.Context, name string, body io.Reader, blocks chan<- *block, free chan *block) error {
-	in, blank, err := s.open(ctx, name, body)
+	src := &countingReader{r: body, n: &s.read}
+	in, err := openLines(ctx, name, src)
 	if err != nil {
-		return err
+		return s.damaged(src, err)
 	}
+	defer in.Close()
 	cur := &block{}
 	send := func() error {
 		activity.RecordHeartbeat(ctx, s.read.Load())
@@ -227,7 +234,7 @@ func (s *scan) split(ctx context.Context, name string, body io.Reader, blocks ch
 			continue
 		}
 		if err != nil {
-			return s.damaged(err)
+			return s.damaged(src, err)
 		}
 		seen++
 		cur.data = append(cur.data, line...)
@@ -239,53 +246,64 @@ func (s *scan) split(ctx context.Context, name string, body io.Reader, blocks ch
 		}
 	}
 	s.mu.Lock()
-	s.stats.Lines += seen + blank()
-	s.stats.Blank += blank()
+	s.stats.Lines += seen + in.Blank()
+	s.stats.Blank += in.Blank()
 	s.mu.Unlock()
 	return send()
 }
 
-// damaged tells a source that cannot be read to its end from one that could not be reached.
-func (s *scan) damaged(err error) error {
-	if errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, kgzip.ErrHeader) ||
-		errors.Is(err, kgzip.ErrChecksum) || errors.Is(err, io.ErrUnexpectedEOF) {
+// damaged tells a file that is not what its name says from one that could not be reached, which trying again may cure. Of
+// what a decoder says nothing is kept but its kind.
+func (s *scan) damaged(src *countingReader, err error) error {
+	if src.err != nil {
+		return fmt.Errorf("read file %d: %w", s.file.File, src.err)
+	}
+	if _, ours := errors.AsType[*models.Error](err); ours {
+		return err
+	}
+	if strings.HasSuffix(s.file.Name, ".gz") {
 		return models.Errorf(models.KindUnprocessable, "file %d of the import is damaged: its compressed data cannot be read to the end", s.file.File)
 	}
 	return fmt.Errorf("read file %d: %w", s.file.File, err)
 }
 
-func (s *scan) open(ctx context.Context, name string, body io.Reader) (in lines, blank func() int64, err error) {
-	counted := &countingReader{r: body, n: &s.read}
+// openLines opens a file in the format its name tells.
+func openLines(ctx context.Context, name string, src io.Reader) (lines, error) {
 	if strings.HasSuffix(name, ".parquet") {
-		p, err := openParquet(ctx, counted)
-		if err != nil {
-			return nil, nil, err
-		}
-		context.AfterFunc(ctx, p.Close)
-		return p, func() int64 { return 0 }, nil
+		return openParquet(ctx, src)
 	}
-	var r io.Reader = counted
-	if strings.HasSuffix(name, ".gz") {
-		z, err := kgzip.NewReader(bufio.NewReaderSize(counted, 256<<10))
-		if err != nil {
-			return nil, nil, s.damaged(err)
-		}
-		r = z
+	if !strings.HasSuffix(name, ".gz") {
+		return ndjsonLines{fhir.NewReader(src, 0)}, nil
 	}
-	nd := fhir.NewReader(r, 0)
-	return nd, nd.Blank, nil
+	z, err := kgzip.NewReader(bufio.NewReaderSize(src, 256<<10))
+	if err != nil {
+		return nil, err
+	}
+	return ndjsonLines{fhir.NewReader(z, 0)}, nil
 }
 
+type ndjsonLines struct{ *fhir.Reader }
+
+func (ndjsonLines) Close() {}
+
+// countingReader counts what comes from the source, and keeps the source's own failure apart from what a decoder makes of it.
 type countingReader struct {
-	r io.Reader
-	n *atomic.Int64
+	r   io.Reader
+	n   *atomic.Int64
+	err error
 }
 
 func (c *countingReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n.Add(int64(n))
+	if err != nil && !errors.Is(err, io.EOF) {
+		c.err = err
+	}
 	return n, err
 }
+
+// reasonBadDeletes is the reject code of a transaction that is not made of deletes by type and id alone.
+const reasonBadDeletes = "bad-deletes"
 
 func (s *scan) reject(line int64, reason string) {
 	s.mu.Lock()
@@ -305,14 +323,17 @@ func (s *scan) parse(ctx context.Context, blocks <-chan *block, free chan<- *blo
 			line := b.data[start:end]
 			start = end
 			if err := fhir.Inspect(line, &facts); err != nil {
-				reason := "not-json"
+				reason := fhir.ReasonNotJSON
 				if r, ok := errors.AsType[*fhir.Reject](err); ok {
-					reason = string(r.Reason)
+					reason = r.Reason
 				}
-				s.reject(b.numbers[i], reason)
+				// A transaction needs no id. The rest of the line was found to be sound before the lack of one.
+				if reason != fhir.ReasonNoID || fhir.ResourceTypeOf(line) != "Bundle" || !s.takeDeletes(line, b.numbers[i]) {
+					s.reject(b.numbers[i], string(reason))
+				}
 				continue
 			}
-			if facts.Type == fhir.TypeBundle && s.takeDeletes(line) {
+			if facts.Type == fhir.TypeBundle && s.takeDeletes(line, b.numbers[i]) {
 				continue
 			}
 			body = s.record(body[:0], line, b.numbers[i], &facts, &rec)
@@ -367,21 +388,31 @@ func (s *scan) record(body, line []byte, number int64, f *fhir.Facts, rec *spill
 }
 
 // takeDeletes takes a transaction Bundle of DELETE entries, the form Bulk Data gives deleted resources in, and reports
-// whether the line was one. Any other Bundle is a resource like others.
-func (s *scan) takeDeletes(line []byte) bool {
+// whether the line was one. One that cannot be followed to the letter is refused as a whole: what it says is gone must not
+// stay unnoticed. Any other Bundle is a resource like others.
+func (s *scan) takeDeletes(line []byte, number int64) bool {
 	doc := gjson.ParseBytes(line)
-	entries := doc.Get("entry").Array()
-	if doc.Get("type").Str != "transaction" || len(entries) == 0 {
+	if doc.Get("type").Str != "transaction" {
 		return false
 	}
 	var found []models.ImportDelete
+	entries := doc.Get("entry").Array()
+	deletes := 0
 	for _, e := range entries {
-		typ, id, ok := strings.Cut(e.Get("request.url").Str, "/")
-		code, known := fhir.TypeCode(typ)
-		if e.Get("request.method").Str != "DELETE" || !ok || !known || !fhir.ValidID(id) {
-			return false
+		if e.Get("request.method").Str == "DELETE" {
+			deletes++
 		}
-		found = append(found, models.ImportDelete{ImportID: s.imp.ID, Type: code, ResourceID: id})
+		typ, id, ok := strings.Cut(e.Get("request.url").Str, "/")
+		if code, known := fhir.TypeCode(typ); ok && known && fhir.ValidID(id) {
+			found = append(found, models.ImportDelete{ImportID: s.imp.ID, Type: code, ResourceID: id})
+		}
+	}
+	if deletes == 0 {
+		return false
+	}
+	if deletes < len(entries) || len(found) < len(entries) {
+		s.reject(number, reasonBadDeletes)
+		return true
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -432,4 +463,3 @@ func updatedAt(imp *models.Import, source int64) int64 {
 func stamp(rec *spill.Record, updated int64) {
 	copy(rec.Body[rec.StampAt:], fhir.FormatInstant(updated))
 }
-

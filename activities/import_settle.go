@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"go.temporal.io/sdk/activity"
 
 	"pdexbulk/models"
@@ -22,11 +23,17 @@ func sortSegments(all []store.Segment) {
 	})
 }
 
+// deletesBucket is the bucket under which the deletes keep their counts.
+const deletesBucket = -1
+
 // ApplyDeletes removes the resources the import says are gone, wherever they are, and remembers them.
 func (a *Activities) ApplyDeletes(ctx context.Context, importID string) error {
 	imp, err := a.Store.Import(ctx, importID)
 	if err != nil {
 		return err
+	}
+	if imp.EffectiveAt == nil || imp.State != models.StateRunning {
+		return models.Errorf(models.KindConflict, "the import is not merging")
 	}
 	gone, err := a.Store.ImportDeletes(ctx, imp.ID)
 	if err != nil || len(gone) == 0 {
@@ -45,7 +52,11 @@ func (a *Activities) ApplyDeletes(ctx context.Context, importID string) error {
 	if err != nil {
 		return err
 	}
-	m := &merger{imp: imp}
+	_, stats, err := a.Store.ImportBucket(ctx, imp.ID, deletesBucket)
+	if err != nil {
+		return err
+	}
+	m := &merger{imp: imp, stats: stats}
 	if m.packer, err = segment.NewPacker(segment.DefaultLevel); err != nil {
 		return err
 	}
@@ -53,7 +64,9 @@ func (a *Activities) ApplyDeletes(ctx context.Context, importID string) error {
 		activity.RecordHeartbeat(ctx, len(batch))
 		err := a.Store.MergeMembers(ctx, batch, *imp.EffectiveAt, func(view *store.MergeTx) (*store.Merge, error) {
 			return m.remove(view, byID)
-		}, nil)
+		}, func(ctx context.Context, tx pgx.Tx) error {
+			return store.SaveBucket(ctx, tx, imp.ID, deletesBucket, 0, m.stats)
+		})
 		if err != nil {
 			return err
 		}
@@ -64,11 +77,11 @@ func (a *Activities) ApplyDeletes(ctx context.Context, importID string) error {
 // remove drops the given resources from the members' segments. A resource that the same import also brought stays: its
 // line is as new as the delete.
 func (m *merger) remove(view *store.MergeTx, gone map[tombKey]bool) (*store.Merge, error) {
-	sh, err := readShelf(view)
+	at := *m.imp.EffectiveAt
+	sh, err := readShelf(view, at)
 	if err != nil {
 		return nil, err
 	}
-	at := *m.imp.EffectiveAt
 	out := &store.Merge{At: at, Members: map[uuid.UUID]string{}, Present: map[uuid.UUID]bool{}}
 	for where, all := range sh.held {
 		for _, h := range all {
@@ -77,7 +90,8 @@ func (m *merger) remove(view *store.MergeTx, gone map[tombKey]bool) (*store.Merg
 					continue
 				}
 				h.dropped[i], h.rewrite = true, true
-				out.Bury = append(out.Bury, store.Tombstone{Member: where.member, Type: where.typ, ResourceID: l.ID, DeletedAt: at})
+				m.stats.Deleted++
+				out.Bury = append(out.Bury, store.Tombstone{Member: where.member, Type: where.typ, ResourceID: l.ID, DeletedAt: at, Class: h.key.Class})
 				if models.IsMember(where.member) {
 					out.Resourced = append(out.Resourced, store.Card{Member: where.member, Source: segment.IDHash(fhir.TypeName(where.typ), l.ID)})
 				}
@@ -88,7 +102,11 @@ func (m *merger) remove(view *store.MergeTx, gone map[tombKey]bool) (*store.Merg
 			}
 		}
 	}
-	return out, m.rewrite(view, sh, map[place]map[models.Class][]entry{}, out)
+	if err := m.rewrite(view, sh, map[place]map[models.Class][]entry{}, out); err != nil {
+		return nil, err
+	}
+	m.stats.Segments += int64(len(out.Insert))
+	return out, nil
 }
 
 // FinishInput says how an import ended.

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -121,7 +122,7 @@ func (a *Activities) submissions(ctx context.Context, params models.MatchParams,
 	in := fhir.NewReader(body, maxSubmission)
 	for {
 		_, line, err := in.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -152,14 +153,14 @@ func readSubmission(line []byte) (submitted, error) {
 	who, err := fhir.ParsePatient(s.Patient)
 	if err != nil {
 		p.outcome.Outcome, p.outcome.Reason = store.OutcomeNoMatch, "patient-unreadable"
-		return p, nil
+		return p, nil //nolint:nilerr // it is the outcome of this one person
 	}
 	p.patient = who.ID
 	p.person = match.FromPatient(who)
 	cards, err := fhir.ParseCards(s.Coverage)
 	if err != nil {
 		p.outcome.Outcome, p.outcome.Reason = store.OutcomeNoMatch, "coverage-unreadable"
-		return p, nil
+		return p, nil //nolint:nilerr // it is the outcome of this one person
 	}
 	p.person.AddCards(cards)
 	return p, nil

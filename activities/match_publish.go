@@ -50,8 +50,16 @@ var buckets = []bucket{
 
 // PublishMatch checks that everybody has an outcome and writes the Groups: once as Group lines, once in one Parameters
 // line, and the matched one for reading by its id. The request is streamed once for each list a Group has, so memory does
-// not grow with it.
+// not grow with it. What attempts wrote that were cut off before they could publish it is deleted.
 func (a *Activities) PublishMatch(ctx context.Context, jobID string) (*Published, error) {
+	out, err := a.publishMatch(ctx, jobID)
+	if err != nil {
+		return nil, err
+	}
+	return out, a.dropOrphans(ctx, jobID, "matches/"+jobID, "groups/"+jobID)
+}
+
+func (a *Activities) publishMatch(ctx context.Context, jobID string) (*Published, error) {
 	job, params, err := a.matchJob(ctx, jobID)
 	if models.KindOf(err) == models.KindConflict {
 		return a.published(ctx, jobID)
@@ -88,7 +96,7 @@ func (a *Activities) PublishMatch(ctx context.Context, jobID string) (*Published
 		}
 		return a.published(ctx, jobID)
 	}
-	return &Published{Files: len(r.files), Resources: r.files[0].Lines, Members: acc.Members, Expires: expires}, nil
+	return &Published{Files: len(r.files), Resources: countLines(r.files), Members: acc.Members, Expires: expires}, nil
 }
 
 // discard removes what an attempt wrote that does not count.
@@ -112,7 +120,7 @@ type matchResult struct {
 }
 
 func (r *matchResult) write(ctx context.Context, acc models.Accounting) error {
-	r.groupKey = attemptKey("groups/" + r.params.GroupID)
+	r.groupKey = "groups/" + r.job.ID + "/" + models.NewID()
 	groups, err := r.open(ctx, r.prefix+"/Group")
 	if err != nil {
 		return err
@@ -147,7 +155,7 @@ func (r *matchResult) write(ctx context.Context, acc models.Accounting) error {
 		if err := r.group(ctx, out, b, counts[b.outcome], repeated); err != nil {
 			return err
 		}
-		io.WriteString(whole.s, "}") //nolint:errcheck // a Stream keeps its error for Finish
+		io.WriteString(whole.s, "}")   //nolint:errcheck // a Stream keeps its error for Finish
 		io.WriteString(groups.s, "\n") //nolint:errcheck // as above
 	}
 	io.WriteString(whole.s, "]}\n") //nolint:errcheck // as above
@@ -192,7 +200,7 @@ func (r *matchResult) close(f *resultFile, typ string) error {
 		return err
 	}
 	r.files = append(r.files, models.JobFile{
-		JobID: r.job.ID, File: len(r.files), Kind: "output", Type: typ, BlobKey: f.key,
+		JobID: r.job.ID, File: len(r.files), Kind: "output", Type: typ, BlobKey: f.key, Format: models.FormatDeflate,
 		Lines: sum.Lines, RawLen: sum.RawLen, PackedLen: sum.PackedLen, CRC: int32(sum.CRC),
 	})
 	return nil
@@ -413,11 +421,18 @@ func (n *names) add(resource json.RawMessage, typ string, idx int, out *listWrit
 	if there, taken := n.taken[id]; taken && there == sum {
 		return id, nil
 	} else if taken || id == "" {
-		id = "submitted-" + typ + "-" + strconv.Itoa(idx)
+		for id = "submitted-" + typ + "-" + strconv.Itoa(idx); n.has(id); {
+			id += ".1" // somebody submitted a resource of this id
+		}
 		fields["id"], _ = json.Marshal(id) // a string always marshals
 	}
 	n.taken[id] = sum
 	return id, out.item(fields)
+}
+
+func (n *names) has(id string) bool {
+	_, taken := n.taken[id]
+	return taken
 }
 
 // scrub removes from a submitted resource what must not be in its contained copy: the version, its instant, its labels, and
@@ -430,7 +445,7 @@ func scrub(resource json.RawMessage) (map[string]json.RawMessage, error) {
 	delete(fields, "contained")
 	var meta map[string]json.RawMessage
 	if json.Unmarshal(fields["meta"], &meta) != nil {
-		return fields, nil
+		return fields, nil //nolint:nilerr // without a meta object there is nothing to take out
 	}
 	for _, name := range []string{"versionId", "lastUpdated", "security"} {
 		delete(meta, name)

@@ -56,8 +56,16 @@ type Published struct {
 }
 
 // PublishExport checks the balance and makes the manifest's files of the chunks' parts. From here on the client can see
-// them, and not one moment before.
+// them, and not one moment before. What attempts wrote that were cut off before they could publish it is deleted.
 func (a *Activities) PublishExport(ctx context.Context, jobID string) (*Published, error) {
+	out, err := a.publishExport(ctx, jobID)
+	if err != nil {
+		return nil, err
+	}
+	return out, a.dropOrphans(ctx, jobID, "exports/"+jobID)
+}
+
+func (a *Activities) publishExport(ctx context.Context, jobID string) (*Published, error) {
 	acc, missing, err := a.Store.ChunkAccounting(ctx, jobID)
 	if err != nil {
 		return nil, err
@@ -68,21 +76,36 @@ func (a *Activities) PublishExport(ctx context.Context, jobID string) (*Publishe
 	if wrong := acc.Check(); wrong != "" {
 		return nil, models.Errorf(models.KindConflict, "the export is not complete: %s", wrong)
 	}
-	var files []models.JobFile
-	err = a.Store.PublishedParts(ctx, jobID, func(chunk int, p store.Part) error {
-		files = addPart(files, jobID, chunk, p)
-		return nil
-	})
+	job, err := a.Store.Job(ctx, jobID)
 	if err != nil {
 		return nil, err
 	}
-	var lines int64
-	for _, f := range files {
-		lines += f.Lines
+	params, err := exportParams(job)
+	if err != nil {
+		return nil, err
 	}
-	if lines != acc.Written {
+	files, err := a.writtenFiles(ctx, jobID)
+	if err != nil {
+		return nil, err
+	}
+	if lines := countLines(files); lines != acc.Written {
 		return nil, models.Errorf(models.KindConflict, "the export is not complete: %d resources written, %d in files", acc.Written, lines)
 	}
+	if params.Format != "" {
+		if err := a.useConverted(ctx, jobID, params.Format, files); err != nil {
+			return nil, err
+		}
+	}
+	deleted, err := a.tellDeleted(ctx, job, params, len(files))
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, deleted...)
+	ignored, err := a.tellIgnored(ctx, jobID, params.Ignored, len(files))
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, ignored...)
 	now := a.now()
 	expires := now.Add(a.Retention)
 	done, err := a.Store.CompleteJob(ctx, jobID, files, acc, now, expires, nil)
@@ -92,7 +115,26 @@ func (a *Activities) PublishExport(ctx context.Context, jobID string) (*Publishe
 	if !done {
 		return a.published(ctx, jobID)
 	}
-	return &Published{Files: len(files), Resources: acc.Written, Members: acc.Members, Expires: expires}, nil
+	return &Published{Files: len(files), Resources: countLines(files), Members: acc.Members, Expires: expires}, nil
+}
+
+// writtenFiles returns the files that the published parts of a job make.
+func (a *Activities) writtenFiles(ctx context.Context, jobID string) ([]models.JobFile, error) {
+	var files []models.JobFile
+	err := a.Store.PublishedParts(ctx, jobID, func(chunk int, p store.Part) error {
+		files = addPart(files, jobID, chunk, p)
+		return nil
+	})
+	return files, err
+}
+
+func countLines(files []models.JobFile) (n int64) {
+	for _, f := range files {
+		if f.Kind == "output" {
+			n += f.Lines
+		}
+	}
+	return n
 }
 
 // addPart puts a part into the last file when it is of the same type and has room, else into a new one. Parts come in the
@@ -103,7 +145,7 @@ func addPart(files []models.JobFile, jobID string, chunk int, p store.Part) []mo
 	full := n == 0 || files[n-1].Type != name ||
 		chunk != files[n-1].LastChunk && (files[n-1].Lines+p.Lines > fileLines || files[n-1].PackedLen+p.Packed > filePacked)
 	if full {
-		files = append(files, models.JobFile{JobID: jobID, File: n, Kind: "output", Type: name, FirstChunk: chunk})
+		files = append(files, models.JobFile{JobID: jobID, File: n, Kind: "output", Type: name, FirstChunk: chunk, Format: models.FormatDeflate})
 		n++
 	}
 	f := &files[n-1]
@@ -112,6 +154,29 @@ func addPart(files []models.JobFile, jobID string, chunk int, p store.Part) []mo
 	f.LastChunk = chunk
 	f.Lines, f.RawLen, f.PackedLen, f.CRC = sum.Lines, sum.RawLen, sum.PackedLen, int32(sum.CRC)
 	return files
+}
+
+// dropOrphans deletes the blobs beneath a completed job's folders that do not count. An attempt that is still writing one
+// finds the job completed, and deletes what it wrote after this.
+func (a *Activities) dropOrphans(ctx context.Context, jobID string, folders ...string) error {
+	counts, err := a.Store.Blobs(ctx, jobID)
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		for blob, err := range a.Files.List(ctx, folder) {
+			if err != nil {
+				return fmt.Errorf("list files: %w", err)
+			}
+			if counts[blob.Key] {
+				continue
+			}
+			if err := a.Files.Delete(ctx, blob.Key); err != nil {
+				return fmt.Errorf("delete a file that was not published: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // published describes a job that an earlier attempt completed.
@@ -127,7 +192,7 @@ func (a *Activities) published(ctx context.Context, jobID string) (*Published, e
 	if err != nil {
 		return nil, err
 	}
-	return &Published{Files: len(files), Resources: job.Accounting.Written, Members: job.Accounting.Members, Expires: *job.ExpiresAt}, nil
+	return &Published{Files: len(files), Resources: countLines(files), Members: job.Accounting.Members, Expires: *job.ExpiresAt}, nil
 }
 
 // FailInput says why a job could not be done, in words for its client.
@@ -137,15 +202,24 @@ type FailInput struct {
 	Reason string
 }
 
-// FailJob closes a job that could not be done and drops what was written for it.
+// FailJob closes a job that could not be done and drops what was written for it. A job that was completed before all the same
+// keeps its files: its client can see them.
 func (a *Activities) FailJob(ctx context.Context, in FailInput) error {
 	if err := a.Store.FailJob(ctx, in.JobID, in.State, in.Reason, a.now()); err != nil {
 		return err
 	}
+	job, err := a.Store.Job(ctx, in.JobID)
+	switch {
+	case models.KindOf(err) == models.KindNotFound: // deleted by its client
+	case err != nil:
+		return err
+	case job.State == models.StateCompleted:
+		return nil
+	}
 	return a.PurgeJob(ctx, in.JobID)
 }
 
-// PurgeJob deletes a job's files and what leads to them.
+// PurgeJob deletes a job's files and what leads to them. The Group of a match outlives them.
 func (a *Activities) PurgeJob(ctx context.Context, jobID string) error {
 	if err := a.Store.PurgeJob(ctx, jobID); err != nil {
 		return err
@@ -155,5 +229,5 @@ func (a *Activities) PurgeJob(ctx context.Context, jobID string) error {
 			return fmt.Errorf("delete files: %w", err)
 		}
 	}
-	return nil
+	return a.dropOrphans(ctx, jobID, "groups/"+jobID)
 }

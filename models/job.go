@@ -114,6 +114,15 @@ type ExportParams struct {
 	// ServiceFrom leaves out what was finished before that day (days since 1970-01-01).
 	ServiceFrom *int32 `json:"serviceFrom,omitempty"`
 	ExportType  string `json:"exportType,omitempty"`
+	// Patients limits the export to these Patient ids; empty means all.
+	Patients []string `json:"patients,omitempty"`
+	// TypeFilter and Elements are the parameters as they were given; they were understood at kick-off.
+	TypeFilter []string `json:"typeFilter,omitempty"`
+	Elements   []string `json:"elements,omitempty"`
+	// Format is the media type of the files, "" for NDJSON.
+	Format string `json:"format,omitempty"`
+	// Ignored names the parameters that a client which prefers leniency gave in vain. Its manifest says so.
+	Ignored []string `json:"ignored,omitempty"`
 }
 
 // MatchParams is what a match was asked for.
@@ -141,7 +150,15 @@ type JobFile struct {
 	RawLen     int64  `bun:",notnull"`
 	PackedLen  int64  `bun:",notnull"`
 	CRC        int32  `bun:"crc,notnull"`
+	// Format says how the file is kept: FormatDeflate, or else a whole object of this media type of PackedLen bytes.
+	Format string `bun:",notnull"`
 }
+
+// FormatDeflate is the format of files kept as packed lines without a frame.
+const FormatDeflate = "deflate"
+
+// FormatParquet is the media type of Parquet files.
+const FormatParquet = "application/vnd.apache.parquet"
 
 // FilePart is a stretch of a blob that holds packed lines.
 type FilePart struct {

@@ -45,6 +45,7 @@ var (
 	FirstMember       = uuid.UUID{}
 	FirstShared       = sharedBase
 	FirstUnattributed = func() uuid.UUID { id := sharedBase; id[14] = 1; return id }()
+	LastShared        = func() uuid.UUID { id := sharedBase; id[15] = SharedShards - 1; return id }()
 	LastID            = uuid.Max
 )
 

@@ -25,5 +25,10 @@ func Expire(ctx workflow.Context, in ExpireInput) error {
 	if err != nil {
 		return err
 	}
-	return workflow.ExecuteActivity(short(ctx), a.PurgeJob, in.JobID).Get(ctx, nil)
+	for now.ReceiveAsync(nil) { // taken, or Temporal warns of a signal nobody looked at
+	}
+	if err := workflow.ExecuteActivity(short(ctx), a.PurgeJob, in.JobID).Get(ctx, nil); err != nil {
+		return err
+	}
+	return workflow.UpsertTypedSearchAttributes(ctx, StageAttribute.ValueSet("done"))
 }

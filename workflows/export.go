@@ -55,12 +55,30 @@ func export(ctx workflow.Context, in ExportInput, progress *tracker) (*activitie
 		in.From, in.Done = to, progress.Done
 		return nil, workflow.NewContinueAsNewError(ctx, Export, in)
 	}
-	var out activities.Published
-	if err := workflow.ExecuteActivity(short(ctx), a.PublishExport, in.JobID).Get(ctx, &out); err != nil {
-		return nil, err
+	if plan.Supporting {
+		in := activities.ChunkInput{JobID: in.JobID, Chunk: plan.Chunks}
+		if err := workflow.ExecuteActivity(long(ctx), a.ExportChunk, in).Get(ctx, nil); err != nil {
+			return nil, err
+		}
 	}
-	if err := progress.stage(ctx, "done"); err != nil {
-		return nil, err
+	if plan.Convert {
+		if err := convert(ctx, in, progress); err != nil {
+			return nil, err
+		}
 	}
-	return &out, expireLater(ctx, in.JobID, out.Expires)
+	return publish(ctx, progress, a.PublishExport, in.JobID)
+}
+
+// convert makes the files into the format that was asked for.
+func convert(ctx workflow.Context, in ExportInput, progress *tracker) error {
+	if err := progress.stage(ctx, "converting"); err != nil {
+		return err
+	}
+	var files int
+	if err := workflow.ExecuteActivity(short(ctx), a.CountFiles, in.JobID).Get(ctx, &files); err != nil {
+		return err
+	}
+	return forEach(ctx, 0, files, in.Limits.parallel(), func(ctx workflow.Context, file int) error {
+		return workflow.ExecuteActivity(long(ctx), a.ConvertFile, activities.FileInput{JobID: in.JobID, File: file}).Get(ctx, nil)
+	})
 }

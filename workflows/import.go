@@ -32,12 +32,10 @@ func Import(ctx workflow.Context, in ImportInput) (*models.ImportStats, error) {
 	case failed != nil:
 		finish.State, finish.Reason = models.StateFailed, reason(failed)
 	}
+	// Cancelling does not reach this: until the import is closed, exports get no snapshot later than it.
+	free, _ := workflow.NewDisconnectedContext(ctx)
 	var stats models.ImportStats
-	closing := long(ctx)
-	if failed != nil {
-		closing = cleanup(ctx)
-	}
-	if err := workflow.ExecuteActivity(closing, a.FinishImport, finish).Get(ctx, &stats); err != nil {
+	if err := workflow.ExecuteActivity(long(free), a.FinishImport, finish).Get(free, &stats); err != nil {
 		return nil, errors.Join(failed, err)
 	}
 	if failed != nil {

@@ -55,12 +55,5 @@ func match(ctx workflow.Context, in MatchInput, progress *tracker) (*activities.
 		in.From, in.Done = to, progress.Done
 		return nil, workflow.NewContinueAsNewError(ctx, MemberMatch, in)
 	}
-	var out activities.Published
-	if err := workflow.ExecuteActivity(long(ctx), a.PublishMatch, in.JobID).Get(ctx, &out); err != nil {
-		return nil, err
-	}
-	if err := progress.stage(ctx, "done"); err != nil {
-		return nil, err
-	}
-	return &out, expireLater(ctx, in.JobID, out.Expires)
+	return publish(ctx, progress, a.PublishMatch, in.JobID)
 }

@@ -40,11 +40,17 @@ type Progress struct {
 	Total int64
 }
 
-// The workflow ids. A job has one run at a time.
+// ImportID returns the workflow id of an import.
 func ImportID(importID string) string { return activities.ImportWorkflowID(importID) }
-func MatchID(jobID string) string     { return "match-" + jobID }
-func ExportID(jobID string) string    { return "export-" + jobID }
-func ExpireID(jobID string) string    { return "expire-" + jobID }
+
+// MatchID returns the workflow id of a match. A job has one run at a time.
+func MatchID(jobID string) string { return "match-" + jobID }
+
+// ExportID returns the workflow id of an export.
+func ExportID(jobID string) string { return "export-" + jobID }
+
+// ExpireID returns the workflow id of the run that deletes a job's files when their time has come.
+func ExpireID(jobID string) string { return "expire-" + jobID }
 
 // JobWorkflowID returns the workflow id of a job.
 func JobWorkflowID(job *models.Job) string {
@@ -161,6 +167,23 @@ func forEach(ctx workflow.Context, from, to, parallel int, step func(workflow.Co
 	return failed
 }
 
+// publish makes a job's files visible with the given activity and sees to it that they expire. It runs to its end even when
+// the run is cancelled meanwhile, for a job must not stay completed with files that nobody deletes.
+func publish(ctx workflow.Context, progress *tracker, activity any, jobID string) (*activities.Published, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	var out activities.Published
+	if err := workflow.ExecuteActivity(long(ctx), activity, jobID).Get(ctx, &out); err != nil {
+		return nil, err
+	}
+	if err := progress.stage(ctx, "done"); err != nil {
+		return nil, err
+	}
+	return &out, expireLater(ctx, jobID, out.Expires)
+}
+
 // failJob closes a job whose run ended with err and returns err.
 func failJob(ctx workflow.Context, jobID string, err error) error {
 	in := activities.FailInput{JobID: jobID, State: models.StateFailed, Reason: "the job could not be completed; start it again, or ask the operator with this job's id"}
@@ -179,9 +202,14 @@ var a *activities.Activities
 // expireLater leaves a run behind that deletes the job's files when their time has come.
 func expireLater(ctx workflow.Context, jobID string, at time.Time) error {
 	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-		WorkflowID:        ExpireID(jobID),
-		ParentClosePolicy: parentAbandon,
+		WorkflowID:            ExpireID(jobID),
+		ParentClosePolicy:     parentAbandon,
+		TypedSearchAttributes: temporal.NewSearchAttributes(workflow.GetTypedSearchAttributes(ctx).Copy(), StageAttribute.ValueSet("keeping")),
 	})
 	child := workflow.ExecuteChildWorkflow(ctx, Expire, ExpireInput{JobID: jobID, At: at})
-	return child.GetChildWorkflowExecution().Get(ctx, nil)
+	err := child.GetChildWorkflowExecution().Get(ctx, nil)
+	if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
+		return nil
+	}
+	return err
 }

@@ -15,8 +15,9 @@ import (
 // maxBody guards against a damaged run; no line of an import is longer.
 const maxBody = 1 << 30
 
-// Merge yields the lines of the sources, each one bucket of a run, ordered by member, resource type, file and line. The
-// Record and its bytes are valid only during the call. It stops at the first error, its own or fn's.
+// Merge yields the lines of the sources, each one bucket of a run, ordered by member, resource type and resource, and the
+// lines of one resource by file and line. The order depends on the lines alone. The Record and its bytes are valid only
+// during the call. It stops at the first error, its own or fn's.
 func Merge(sources []io.Reader, fn func(*Record) error) error {
 	var h cursors
 	for _, src := range sources {
@@ -93,7 +94,7 @@ func (c *cursor) next() (bool, error) {
 		Patient:      c.tail[idLen : idLen+patientLen],
 		Body:         c.tail[idLen+patientLen:],
 	}
-	c.key = ref{member: c.rec.Member, typ: c.rec.Type, file: c.rec.File, line: c.rec.Line}
+	c.key = refTo(&c.rec, 0)
 	return true, nil
 }
 

@@ -1,5 +1,5 @@
-// Package spill is the external sort of an import: lines arrive in file order and leave grouped by member and resource
-// type, in memory that does not grow with the input.
+// Package spill is the external sort of an import: lines arrive in file order and leave grouped by member, resource type and
+// resource, in memory that does not grow with the input.
 //
 // A Run holds as many lines as fit its budget, sorted, each bucket of members compressed on its own. Merge reads one
 // bucket of many runs and yields the lines of all of them in order. A bucket is a range of member ids, so that merging
@@ -16,6 +16,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/google/uuid"
 	"github.com/klauspost/compress/s2"
 )
@@ -53,23 +54,25 @@ func Bucket(member uuid.UUID, n int) int {
 
 // Run collects lines until it is full and then writes them sorted. It is for one goroutine; Reset makes it ready again.
 type Run struct {
-	buf  []byte
-	refs []ref
+	budget int
+	buf    []byte
+	refs   []ref
 }
 
 type ref struct {
 	member uuid.UUID
 	typ    int16
+	id     uint64 // hash of the resource id, which brings the versions of one resource together
 	file   int32
 	line   int64
 	at     int
 }
 
-// NewRun returns a Run with room for budget bytes.
-func NewRun(budget int) *Run { return &Run{buf: make([]byte, 0, budget)} }
+// NewRun returns a Run with room for budget bytes, which are taken as they are needed: most files are small.
+func NewRun(budget int) *Run { return &Run{budget: budget} }
 
 // Fits reports whether a line with a body of n bytes still fits the budget. An empty run takes any line.
-func (r *Run) Fits(n int) bool { return len(r.refs) == 0 || len(r.buf)+fixed+512+n <= cap(r.buf) }
+func (r *Run) Fits(n int) bool { return len(r.refs) == 0 || len(r.buf)+fixed+512+n <= r.budget }
 
 // Len is the number of lines held.
 func (r *Run) Len() int { return len(r.refs) }
@@ -79,8 +82,8 @@ func (r *Run) Reset() { r.buf, r.refs = r.buf[:0], r.refs[:0] }
 
 // Add appends a line, copying it.
 func (r *Run) Add(x *Record) {
-	r.refs = append(r.refs, ref{x.Member, x.Type, x.File, x.Line, len(r.buf)})
-	b := r.buf
+	r.refs = append(r.refs, refTo(x, len(r.buf)))
+	b := r.room(fixed + len(x.ID) + len(x.Patient) + len(x.Body))
 	b = append(b, x.Member[:]...)
 	b = binary.LittleEndian.AppendUint16(b, uint16(x.Type))
 	b = binary.LittleEndian.AppendUint16(b, uint16(x.Class))
@@ -100,13 +103,28 @@ func (r *Run) Add(x *Record) {
 	r.buf = append(b, x.Body...)
 }
 
+// room returns the buffer with room for n more bytes. It grows in a few large steps up to the budget.
+func (r *Run) room(n int) []byte {
+	if have := cap(r.buf); len(r.buf)+n > have {
+		grown := make([]byte, len(r.buf), max(len(r.buf)+n, min(r.budget, max(8*have, 1<<20))))
+		copy(grown, r.buf)
+		r.buf = grown
+	}
+	return r.buf
+}
+
 // size is the encoded length of the record at the start of b.
 func size(b []byte) int {
 	return fixed + int(b[fixed-6]) + int(b[fixed-5]) + int(binary.LittleEndian.Uint32(b[fixed-4:]))
 }
 
+func refTo(x *Record, at int) ref {
+	return ref{member: x.Member, typ: x.Type, id: xxhash.Sum64(x.ID), file: x.File, line: x.Line, at: at}
+}
+
 func compare(a, b *ref) int {
-	return cmp.Or(bytes.Compare(a.member[:], b.member[:]), cmp.Compare(a.typ, b.typ), cmp.Compare(a.file, b.file), cmp.Compare(a.line, b.line))
+	return cmp.Or(bytes.Compare(a.member[:], b.member[:]), cmp.Compare(a.typ, b.typ), cmp.Compare(a.id, b.id),
+		cmp.Compare(a.file, b.file), cmp.Compare(a.line, b.line))
 }
 
 // Directory says where each bucket of a run begins in its blob, and where the last one ends.

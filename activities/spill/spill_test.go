@@ -2,6 +2,7 @@ package spill
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -18,7 +19,7 @@ func record(t *rapid.T, n int) Record {
 	return Record{
 		Member: uuid.UUID(sum[:16]), Type: int16(rapid.IntRange(1, 4).Draw(t, "type")), Class: int16(n % 3), Flags: uint16(n),
 		Updated: int64(n) * 1000, StampAt: int32(n), Version: int32(-n), ServiceStart: -5, ServiceEnd: int32(n), File: int32(n % 2), Line: int64(n),
-		Hash: uint64(n) << 40, ID: fmt.Appendf(nil, "id-%d", n), Patient: []byte("p"),
+		Hash: uint64(n) << 40, ID: fmt.Appendf(nil, "id-%d", n%7), Patient: []byte("p"),
 		Body: bytes.Repeat([]byte{byte(n)}, rapid.IntRange(0, 3000).Draw(t, "len")),
 	}
 }
@@ -55,6 +56,7 @@ func TestMergeYieldsEveryLineInOrder(t *testing.T) {
 		}
 		flush()
 		var last Record
+		seen, previous := map[string]bool{}, ""
 		for b := range buckets {
 			var src []io.Reader
 			for _, bl := range blobs {
@@ -73,6 +75,12 @@ func TestMergeYieldsEveryLineInOrder(t *testing.T) {
 				require.LessOrEqual(t, bytes.Compare(last.Member[:], x.Member[:]), 0, "members out of order")
 				if last.Member == x.Member {
 					require.LessOrEqual(t, last.Type, x.Type)
+				}
+				if place := fmt.Sprint(x.Member, x.Type, string(x.ID)); place != previous {
+					require.False(t, seen[place], "the versions of a resource are apart")
+					seen[place], previous = true, place
+				} else {
+					require.Negative(t, cmp.Or(cmp.Compare(last.File, x.File), cmp.Compare(last.Line, x.Line)))
 				}
 				last = got
 				return nil

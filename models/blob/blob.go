@@ -24,10 +24,10 @@ import (
 	"syscall"
 	"time"
 
-	"pdexbulk/models"
-
 	"github.com/aws/smithy-go"
 	"gocloud.dev/gcerrors"
+
+	"pdexbulk/models"
 )
 
 // ErrNotSupported is returned by operations that this kind of store cannot do.

@@ -12,10 +12,10 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"pdexbulk/models"
 	"pdexbulk/models/blob"
-
-	"github.com/stretchr/testify/require"
 )
 
 // conform runs a test against every kind of store. files lists what is really there, unfinished writes included.

@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"pdexbulk/models"
 	"pdexbulk/models/blob"
-
-	"github.com/stretchr/testify/require"
 )
 
 // diskFiles lists every file and every empty folder beneath dir, which may be changing, in the order of their names.

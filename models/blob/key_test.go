@@ -5,10 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"pdexbulk/models"
 	"pdexbulk/models/blob"
-
-	"github.com/stretchr/testify/require"
 )
 
 var badKeys = []string{

@@ -6,12 +6,12 @@ import (
 	"os"
 	"testing"
 
-	"pdexbulk/models"
-	"pdexbulk/models/blob"
-
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"github.com/stretchr/testify/require"
+
+	"pdexbulk/models"
+	"pdexbulk/models/blob"
 )
 
 // TestMain gives the AWS client the credentials it looks for in the environment, and keeps it from looking elsewhere.

@@ -13,14 +13,14 @@ import (
 	"strings"
 	"time"
 
-	"pdexbulk/models"
-
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/middleware"
 	gcblob "gocloud.dev/blob"
 	"gocloud.dev/blob/s3blob"
 	"golang.org/x/sync/errgroup"
+
+	"pdexbulk/models"
 )
 
 const (

@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"pdexbulk/models"
-	"pdexbulk/models/blob"
-
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"github.com/stretchr/testify/require"
+
+	"pdexbulk/models"
+	"pdexbulk/models/blob"
 )
 
 // bucketFiles lists the keys of all objects and of all unfinished uploads in the bucket, but for Ping's.

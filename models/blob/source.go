@@ -14,9 +14,9 @@ import (
 	"strings"
 	"syscall"
 
-	"pdexbulk/models"
-
 	gcblob "gocloud.dev/blob"
+
+	"pdexbulk/models"
 )
 
 // Source is a file somebody else put where an import can read it.

@@ -8,10 +8,10 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"pdexbulk/models"
 	"pdexbulk/models/blob"
-
-	"github.com/stretchr/testify/require"
 )
 
 // tree makes files below a new folder: a name ending in a slash is a folder, "a -> b" a link.

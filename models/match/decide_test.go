@@ -75,7 +75,8 @@ func TestDecide(t *testing.T) {
 		"another birth date":          {pat("Smith", "Mary", "female", member1).born(1), []Person{pat("Smith", "Mary", "female", member1)}, ReasonBirthDate, 0},
 		"our birth date not known": {
 			pat("Smith", "Mary", "female", member1),
-			[]Person{{Families: []string{"smith"}, Givens: []string{"mary"}, IDs: []ID{member1}}}, ReasonBirthDate, 0,
+			[]Person{{Families: []string{"smith"}, Givens: []string{"mary"}, IDs: []ID{member1}}},
+			ReasonBirthDate, 0,
 		},
 		"birth date not submitted": {Person{Families: []string{"smith"}, Givens: []string{"mary"}, IDs: []ID{member1}}, []Person{pat("Smith", "Mary", "", member1)}, ReasonIncomplete, 0},
 		"no family name":           {Person{Givens: []string{"mary"}, BirthDate: new(int32(1819)), IDs: []ID{member1}}, []Person{pat("Smith", "Mary", "", member1)}, ReasonIncomplete, 0},

@@ -46,8 +46,11 @@ func TestFromPatient(t *testing.T) {
 	require.Equal(t, new(int32(1819)), p.BirthDate)
 	require.Equal(t, "female", p.Gender)
 	require.Equal(t, []ID{
-		{models.CardMemberID, "55678"}, {models.CardMemberID, "U1234"}, {models.CardMBI, "1EG4TE5MK73"},
-		{models.CardSSN, "219456789"}, {models.CardOther, "K4711"},
+		{models.CardMemberID, "55678"},
+		{models.CardMemberID, "U1234"},
+		{models.CardMBI, "1EG4TE5MK73"},
+		{models.CardSSN, "219456789"},
+		{models.CardOther, "K4711"},
 	}, p.IDs)
 	require.Equal(t, []string{"1EG4TE5MK73", "219456789", "55678", "K4711", "U1234"}, p.Values())
 	require.Equal(t, []Row{

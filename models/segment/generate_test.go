@@ -19,7 +19,7 @@ var vitals = [...][3]string{
 // observations returns n lines that look like what payers hold: one member's Observations, much alike but for ids, codes,
 // values and times.
 func observations(seed uint64, n int) []byte {
-	r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // reproducible on purpose
+	r := rand.New(rand.NewPCG(seed, 1)) // reproducible on purpose
 	member := uuidFrom(r)
 	var b bytes.Buffer
 	for range n {
@@ -52,7 +52,7 @@ func lineGen() *rapid.Generator[[]byte] {
 		case 2:
 			n := rapid.IntRange(1, 150_000).Draw(t, "len")
 			b := make([]byte, n)
-			r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 2)) //nolint:gosec // reproducible on purpose
+			r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 2)) // reproducible on purpose
 			for i := range b {
 				b[i] = byte(' ' + r.IntN(90))
 			}

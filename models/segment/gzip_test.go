@@ -79,7 +79,7 @@ func TestLargeConcatenation(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "Observation.ndjson.gz")
 	require.NoError(t, os.WriteFile(path, file, 0o600))
-	got, err := exec.CommandContext(t.Context(), gzipTool, "-dc", path).Output() //nolint:gosec // found in PATH
+	got, err := exec.CommandContext(t.Context(), gzipTool, "-dc", path).Output() // found in PATH
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(raw, got))
 }

@@ -106,10 +106,14 @@ func TestAppendIndexKeepsWhatIsThere(t *testing.T) {
 func TestIndexFormatIsStable(t *testing.T) {
 	t.Parallel()
 	lines := []segment.Line{
-		{ID: "af5597a6-304d-4c8f-b596-60d17d445714", Version: 1, LastUpdated: 1_700_000_000_123, ServiceStart: 15_261,
-			ServiceEnd: 15_262, Flags: 5, Hash: 0x0102030405060708, Length: 1400},
-		{ID: "eob-1", Version: 2, LastUpdated: 1_700_000_000_124, ServiceStart: segment.NoDate, ServiceEnd: segment.NoDate,
-			Hash: 9, Offset: 1400, Length: 20},
+		{
+			ID: "af5597a6-304d-4c8f-b596-60d17d445714", Version: 1, LastUpdated: 1_700_000_000_123, ServiceStart: 15_261,
+			ServiceEnd: 15_262, Flags: 5, Hash: 0x0102030405060708, Length: 1400,
+		},
+		{
+			ID: "eob-1", Version: 2, LastUpdated: 1_700_000_000_124, ServiceStart: segment.NoDate, ServiceEnd: segment.NoDate,
+			Hash: 9, Offset: 1400, Length: 20,
+		},
 	}
 	const stored = "01021d000006" + "0204" + "f6a1abfef96202" + "bbee0100" + "0300" + "0500" + "0000" + "f80a14" + "656f622d31" +
 		"0807060504030201" + "0900000000000000" + "af5597a6304d4c8fb59660d17d445714"

@@ -22,7 +22,7 @@ var sample = sync.OnceValue(func() [][]byte {
 	files, _ := filepath.Glob(filepath.Join(sampleDir, "*.ndjson.gz"))
 	var all [][]byte
 	for _, f := range files {
-		b, err := os.ReadFile(f) //nolint:gosec // of sampleDir
+		b, err := os.ReadFile(f) // of sampleDir
 		if err != nil {
 			return nil
 		}

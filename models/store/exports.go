@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,20 +23,20 @@ type Load struct {
 
 // Loads streams, in member order, every member an export at snapshot `at` covers with the size of its segments of the
 // given types (none means all). With a group it is that group's members, whether or not anything is held of them; without
-// one, every member whose Patient is held.
-func (s *Store) Loads(ctx context.Context, groupID string, types []int16, at time.Time, fn func(Load) error) error {
+// one, every member whose Patient is held. only, unless nil, leaves out everybody else.
+func (s *Store) Loads(ctx context.Context, groupID string, types []int16, only []uuid.UUID, at time.Time, fn func(Load) error) error {
 	sql := `SELECT member_id, coalesce(sum(lines) FILTER (WHERE $2::smallint[] IS NULL OR type = ANY($2)), 0)::bigint,
 		       coalesce(sum(packed_len) FILTER (WHERE $2::smallint[] IS NULL OR type = ANY($2)), 0)::bigint
-		FROM segments WHERE valid_from <= $1 AND valid_to > $1 AND member_id < $3
+		FROM segments WHERE valid_from <= $1 AND valid_to > $1 AND member_id < $3 AND ($5::uuid[] IS NULL OR member_id = ANY($5))
 		GROUP BY member_id HAVING bool_or(type = $4) ORDER BY member_id`
 	patient, _ := fhir.TypeCode("Patient")
-	args := []any{at, nullable(types), models.FirstShared, patient}
+	args := []any{at, nullable(types), models.FirstShared, patient, only}
 	if groupID != "" {
 		sql = `SELECT g.member_id, coalesce(sum(s.lines), 0)::bigint, coalesce(sum(s.packed_len), 0)::bigint
 			FROM group_members g LEFT JOIN segments s ON s.member_id = g.member_id AND s.valid_from <= $1 AND s.valid_to > $1
 			     AND ($2::smallint[] IS NULL OR s.type = ANY($2))
-			WHERE g.group_id = $3 GROUP BY g.member_id ORDER BY g.member_id`
-		args = []any{at, nullable(types), groupID}
+			WHERE g.group_id = $3 AND ($4::uuid[] IS NULL OR g.member_id = ANY($4)) GROUP BY g.member_id ORDER BY g.member_id`
+		args = []any{at, nullable(types), groupID, only}
 	}
 	return s.eachLoad(ctx, sql, args, fn)
 }
@@ -80,14 +81,19 @@ type Chunk struct {
 	Done    bool      `bun:"-"`
 }
 
-// SavePlan stores a job's chunks. A plan that is there already stays.
+// SavePlan stores a job's chunks. A plan that is there already stays. KindConflict when the job is not running.
 func (s *Store) SavePlan(ctx context.Context, jobID string, plan []Chunk) error {
 	err := s.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		var there bool
-		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM export_chunks WHERE job_id = $1)`, jobID).Scan(&there); err != nil || there {
+		err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM export_chunks WHERE job_id = $1) FROM jobs WHERE id = $1 AND state = 'running' FOR NO KEY UPDATE`,
+			jobID).Scan(&there)
+		if noRows(err) {
+			return models.Errorf(models.KindConflict, "the job has ended")
+		}
+		if err != nil || there {
 			return err
 		}
-		_, err := tx.CopyFrom(ctx, pgx.Identifier{"export_chunks"}, []string{"job_id", "chunk", "lo", "hi", "members", "planned"},
+		_, err = tx.CopyFrom(ctx, pgx.Identifier{"export_chunks"}, []string{"job_id", "chunk", "lo", "hi", "members", "planned"},
 			pgx.CopyFromSlice(len(plan), func(i int) ([]any, error) {
 				c := plan[i]
 				return []any{uuid.MustParse(jobID), c.Chunk, c.Lo, c.Hi, c.Members, c.Planned}, nil
@@ -154,15 +160,24 @@ type Part struct {
 
 // PublishChunk makes one attempt's parts the chunk's. It is a single conditional change: of several attempts the first
 // wins, and false tells the others that what they wrote does not count.
-func (s *Store) PublishChunk(ctx context.Context, jobID string, chunk int, attempt, blobKey string, acc models.Accounting, parts []Part) (bool, error) {
+//
+// refs are the shared resources that what was written refers to. A supporting chunk, whose size nobody could plan, is
+// planned as large as it turned out.
+func (s *Store) PublishChunk(ctx context.Context, jobID string, chunk int, attempt, blobKey string, acc models.Accounting, parts []Part, refs []string) (bool, error) {
 	won := false
 	err := s.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `UPDATE export_chunks SET attempt = $3, blob_key = $4, accounting = $5
-			WHERE job_id = $1 AND chunk = $2 AND attempt IS NULL`, jobID, chunk, attempt, blobKey, acc)
+		tag, err := tx.Exec(ctx, `UPDATE export_chunks SET attempt = $3, blob_key = $4, accounting = $5, planned = greatest(planned, $6)
+			WHERE job_id = $1 AND chunk = $2 AND attempt IS NULL`, jobID, chunk, attempt, blobKey, acc, acc.Planned)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
 		won = true
+		// Sorted, so that chunks that name the same resources do not wait for each other in a circle.
+		_, err = tx.Exec(ctx, `INSERT INTO export_refs (job_id, ref) SELECT $1, r FROM unnest($2::text[]) AS r ORDER BY r ON CONFLICT DO NOTHING`,
+			jobID, slices.Sorted(slices.Values(refs)))
+		if err != nil {
+			return err
+		}
 		_, err = tx.CopyFrom(ctx, pgx.Identifier{"export_parts"},
 			[]string{"job_id", "chunk", "type", "part", "byte_offset", "packed_len", "raw_len", "lines", "crc"},
 			pgx.CopyFromSlice(len(parts), func(i int) ([]any, error) {
@@ -299,11 +314,13 @@ type RosterEntry struct {
 	ConsentEnd   *time.Time
 }
 
-// Roster returns the members of a chunk: a group's, or without a group every one whose Patient is held.
-func (v *Snapshot) Roster(groupID string, c Chunk) ([]RosterEntry, error) {
+// Roster returns the members of a chunk: a group's, or without a group every one whose Patient is held; and of them, unless
+// it is nil, those in only.
+func (v *Snapshot) Roster(groupID string, c Chunk, only []uuid.UUID) ([]RosterEntry, error) {
 	if groupID != "" {
 		rows, err := v.tx.Query(v.ctx, `SELECT member_id, policy, consent_start, consent_end FROM group_members
-			WHERE group_id = $1 AND member_id BETWEEN $2 AND $3 ORDER BY member_id`, groupID, c.Lo, c.Hi)
+			WHERE group_id = $1 AND member_id BETWEEN $2 AND $3 AND ($4::uuid[] IS NULL OR member_id = ANY($4))
+			ORDER BY member_id`, groupID, c.Lo, c.Hi, only)
 		if err != nil {
 			return nil, fmt.Errorf("select roster: %w", err)
 		}
@@ -311,7 +328,8 @@ func (v *Snapshot) Roster(groupID string, c Chunk) ([]RosterEntry, error) {
 	}
 	patient, _ := fhir.TypeCode("Patient")
 	rows, err := v.tx.Query(v.ctx, `SELECT DISTINCT member_id FROM segments
-		WHERE member_id BETWEEN $1 AND $2 AND type = $3 AND valid_from <= $4 AND valid_to > $4`, c.Lo, c.Hi, patient, v.at)
+		WHERE member_id BETWEEN $1 AND $2 AND type = $3 AND valid_from <= $4 AND valid_to > $4
+		  AND ($5::uuid[] IS NULL OR member_id = ANY($5))`, c.Lo, c.Hi, patient, v.at, only)
 	if err != nil {
 		return nil, fmt.Errorf("select roster: %w", err)
 	}
@@ -339,7 +357,8 @@ const (
 func (v *Snapshot) Segments(c Chunk, members []uuid.UUID, types []int16, w Window, fn func(*Row) error) error {
 	from := `segments s WHERE s.member_id BETWEEN $6 AND $7 AND`
 	args := []any{
-		pgx.QueryExecModeCacheDescribe, pgx.QueryResultFormats{pgx.BinaryFormatCode},
+		pgx.QueryExecModeCacheDescribe,
+		pgx.QueryResultFormats{pgx.BinaryFormatCode},
 		v.at, nullable(types), w.Since, w.Until, dayPtr(w.ServiceFrom),
 	}
 	if members != nil {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
 
@@ -131,10 +130,15 @@ func (s *Store) ImportFiles(ctx context.Context, id string) ([]models.ImportFile
 }
 
 // FinishScan records, at once, everything one file's scan found. The second attempt to record a file changes nothing and
-// returns false: its runs are not part of the import.
+// returns false: its runs are not part of the import. So does one that comes after the import has ended.
 func (s *Store) FinishScan(ctx context.Context, file models.ImportFile, runs []models.ImportRun, rejects []models.ImportReject, deletes []models.ImportDelete) (bool, error) {
 	won := false
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		var state models.State
+		err := tx.NewRaw(`SELECT state FROM imports WHERE id = ? FOR SHARE`, file.ImportID).Scan(ctx, &state)
+		if err != nil || state != models.StateRunning {
+			return err
+		}
 		res, err := tx.NewUpdate().Model(&file).Set("scanned = true").Set("stats = ?", file.Stats).
 			WherePK().Where("NOT scanned").Exec(ctx)
 		if err != nil {
@@ -176,25 +180,33 @@ func (s *Store) ImportRuns(ctx context.Context, id string) ([]models.ImportRun, 
 	return rows, nil
 }
 
-// ImportBucket says how far a bucket has been merged: every member up to the returned id, with what that did. ok is false
-// when nothing of it has been.
-func (s *Store) ImportBucket(ctx context.Context, id string, bucket int) (upto uuid.UUID, stats models.ImportStats, ok bool, err error) {
-	err = s.Pool.QueryRow(ctx, `SELECT upto, stats FROM import_buckets WHERE import_id = $1 AND bucket = $2`, id, bucket).
-		Scan(&upto, &stats)
-	if noRows(err) {
-		return upto, stats, false, nil
+// ImportBucket says how many lines of a bucket have been merged, and what that did. Both are zero when none have been.
+func (s *Store) ImportBucket(ctx context.Context, id string, bucket int) (lines int64, stats models.ImportStats, err error) {
+	err = s.Pool.QueryRow(ctx, `SELECT lines, stats FROM import_buckets WHERE import_id = $1 AND bucket = $2`, id, bucket).
+		Scan(&lines, &stats)
+	if err != nil && !noRows(err) {
+		return 0, models.ImportStats{}, fmt.Errorf("select import bucket: %w", err)
 	}
-	if err != nil {
-		return upto, stats, false, fmt.Errorf("select import bucket: %w", err)
-	}
-	return upto, stats, true, nil
+	return lines, stats, nil
 }
 
-// SaveBucket moves a bucket's mark in the transaction that merged its members.
-func SaveBucket(ctx context.Context, tx pgx.Tx, id string, bucket int, upto uuid.UUID, stats models.ImportStats) error {
-	_, err := tx.Exec(ctx, `INSERT INTO import_buckets (import_id, bucket, upto, stats) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (import_id, bucket) DO UPDATE SET upto = excluded.upto, stats = excluded.stats`, id, bucket, upto, stats)
-	return err
+// SaveBucket moves a bucket's mark in the transaction that merged its lines. It also keeps the import from ending before
+// that transaction does, and is KindConflict when it has ended already: an attempt that was given up must not change what
+// exports have begun to read.
+func SaveBucket(ctx context.Context, tx pgx.Tx, id string, bucket int, lines int64, stats models.ImportStats) error {
+	var state models.State
+	if err := tx.QueryRow(ctx, `SELECT state FROM imports WHERE id = $1 FOR SHARE`, id).Scan(&state); err != nil {
+		return fmt.Errorf("select import: %w", err)
+	}
+	if state != models.StateRunning {
+		return models.Errorf(models.KindConflict, "the import has ended")
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO import_buckets (import_id, bucket, lines, stats) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (import_id, bucket) DO UPDATE SET lines = excluded.lines, stats = excluded.stats`, id, bucket, lines, stats)
+	if err != nil {
+		return fmt.Errorf("save import bucket: %w", err)
+	}
+	return nil
 }
 
 // ImportDeletes returns the resources an import says are gone.

@@ -17,6 +17,19 @@ import (
 // limit bounds the client's unfinished jobs of one operation (0 means no bound): over it, KindThrottled. An idempotency
 // key that was used for another request is KindConflict.
 func (s *Store) CreateJob(ctx context.Context, job *models.Job, limit int) (out *models.Job, created bool, err error) {
+	return s.createJob(ctx, job, limit, nil)
+}
+
+// CreateMatch is CreateJob for a match request with its slices: either all of it is there afterwards or nothing.
+func (s *Store) CreateMatch(ctx context.Context, job *models.Job, slices []Slice, limit int) (out *models.Job, created bool, err error) {
+	return s.createJob(ctx, job, limit, func(ctx context.Context, tx bun.Tx) error { return addSlices(ctx, tx, job.ID, slices) })
+}
+
+// abandoned is how long a job that was accepted and never started counts among its client's open ones: a request that
+// broke off before its run began must not cost the client its place for good.
+const abandoned = time.Hour
+
+func (s *Store) createJob(ctx context.Context, job *models.Job, limit int, also func(context.Context, bun.Tx) error) (out *models.Job, created bool, err error) {
 	err = s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended(?, 7))`, job.ClientID); err != nil {
 			return fmt.Errorf("lock the client's jobs: %w", err)
@@ -31,7 +44,8 @@ func (s *Store) CreateJob(ctx context.Context, job *models.Job, limit int) (out 
 		}
 		if limit > 0 {
 			open, err := tx.NewSelect().Model((*models.Job)(nil)).Where("client_id = ?", job.ClientID).
-				Where("operation = ?", job.Operation).Where("state IN ('accepted', 'running')").Count(ctx)
+				Where("operation = ?", job.Operation).
+				Where("(state = 'running' OR state = 'accepted' AND created_at > ?)", job.CreatedAt.Add(-abandoned)).Count(ctx)
 			if err != nil {
 				return fmt.Errorf("count open jobs: %w", err)
 			}
@@ -42,10 +56,18 @@ func (s *Store) CreateJob(ctx context.Context, job *models.Job, limit int) (out 
 		if _, err := tx.NewInsert().Model(job).Exec(ctx); err != nil {
 			return fmt.Errorf("insert job: %w", err)
 		}
+		if also != nil {
+			if err := also(ctx, tx); err != nil {
+				return err
+			}
+		}
 		out, created = job, true
 		return nil
 	})
-	return out, created, err
+	if err != nil {
+		return nil, false, err
+	}
+	return out, created, nil
 }
 
 func twinJob(ctx context.Context, tx bun.Tx, job *models.Job) (*models.Job, error) {
@@ -165,11 +187,11 @@ func (s *Store) FailJob(ctx context.Context, id string, state models.State, reas
 	return nil
 }
 
-// DeleteJob hides a job from its client for good; an unfinished one becomes cancelled.
+// DeleteJob hides a job from its client for good; an unfinished one becomes cancelled. Its idempotency key is free again.
 func (s *Store) DeleteJob(ctx context.Context, id string, now time.Time) error {
 	_, err := s.DB.NewUpdate().Model((*models.Job)(nil)).Set("deleted_at = ?", millis(now)).
 		Set("state = CASE WHEN state IN ('accepted', 'running') THEN 'cancelled' ELSE state END").
-		Set("finished_at = coalesce(finished_at, ?)", millis(now)).
+		Set("finished_at = coalesce(finished_at, ?)", millis(now)).Set("idempotency_key = ''").
 		Where("id = ?", id).Where("deleted_at IS NULL").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("delete job: %w", err)
@@ -180,7 +202,8 @@ func (s *Store) DeleteJob(ctx context.Context, id string, now time.Time) error {
 // PurgeJob drops the rows that lead to a job's files. The job itself stays, for the record.
 func (s *Store) PurgeJob(ctx context.Context, id string) error {
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		for _, table := range []string{"job_files", "export_parts", "export_chunks", "match_slices"} {
+		// Chunks before parts: an attempt that is publishing holds its chunk, so its parts are there to be seen afterwards.
+		for _, table := range []string{"job_files", "export_files", "export_refs", "export_chunks", "export_parts", "match_slices"} {
 			if _, err := tx.NewDelete().Table(table).Where("job_id = ?", id).Exec(ctx); err != nil {
 				return err
 			}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,15 +24,25 @@ type Slice struct {
 	Done    bool
 }
 
-// SaveSlices stores how a match request is cut up. Slices that are there already stay.
-func (s *Store) SaveSlices(ctx context.Context, jobID string, slices []Slice) error {
-	b := &pgx.Batch{}
-	for _, sl := range slices {
-		b.Queue(`INSERT INTO match_slices (job_id, slice, first, members, byte_offset, byte_length)
-			VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`, jobID, sl.Slice, sl.First, sl.Members, sl.Offset, sl.Length)
-	}
-	if err := s.Pool.SendBatch(ctx, b).Close(); err != nil {
-		return fmt.Errorf("save slices: %w", err)
+// addSlices stores how a match request is cut up.
+func addSlices(ctx context.Context, tx bun.Tx, jobID string, cut []Slice) error {
+	for batch := range slices.Chunk(cut, 1000) {
+		type row struct {
+			bun.BaseModel `bun:"table:match_slices"`
+			JobID         string `bun:"type:uuid"`
+			Slice         int
+			First         int
+			Members       int
+			ByteOffset    int64
+			ByteLength    int64
+		}
+		rows := make([]row, len(batch))
+		for i, sl := range batch {
+			rows[i] = row{JobID: jobID, Slice: sl.Slice, First: sl.First, Members: sl.Members, ByteOffset: sl.Offset, ByteLength: sl.Length}
+		}
+		if _, err := tx.NewInsert().Model(&rows).Exec(ctx); err != nil {
+			return fmt.Errorf("insert slices: %w", err)
+		}
 	}
 	return nil
 }

@@ -37,6 +37,7 @@ type Segment struct {
 	Data       []byte
 	IDHashes   []byte
 	Entries    []byte
+	Refs       []string // shared resources the lines refer to, as Type/id
 }
 
 // CurrentLines is the index of a segment the store holds. Open tells whether it is part of the newest state; a closed one
@@ -47,8 +48,9 @@ type CurrentLines struct {
 	Entries []byte
 }
 
-// Name and Card are rows of the member index.
+// The rows of the member index.
 type (
+	// Name is a name of a member, normalised, with what it is looked up by.
 	Name struct {
 		Member    uuid.UUID
 		Family    string
@@ -56,6 +58,7 @@ type (
 		BirthDate *int32 // days since 1970-01-01
 		Gender    string
 	}
+	// Card is an identifier of a member.
 	Card struct {
 		Member uuid.UUID
 		Source uint64 // segment.IDHash of the resource, 0 when it only adds
@@ -70,6 +73,7 @@ type Tombstone struct {
 	Type       int16
 	ResourceID string
 	DeletedAt  time.Time
+	Class      models.Class // of the resource as it was
 }
 
 // Merge is what one transaction changes.
@@ -201,7 +205,7 @@ func (m *MergeTx) load(ids []uuid.UUID, at time.Time) error {
 	if err != nil {
 		return fmt.Errorf("read segment lines: %w", err)
 	}
-	rows, err = m.tx.Query(m.ctx, `SELECT member_id, type, resource_id, deleted_at FROM tombstones WHERE member_id = ANY($1)`, ids)
+	rows, err = m.tx.Query(m.ctx, `SELECT member_id, type, resource_id, deleted_at, class FROM tombstones WHERE member_id = ANY($1)`, ids)
 	if err != nil {
 		return fmt.Errorf("select tombstones: %w", err)
 	}
@@ -220,7 +224,7 @@ var segmentColumns = []string{
 func (m *Merge) write(ctx context.Context, tx pgx.Tx) error {
 	if len(m.Close) > 0 {
 		args := append([]any{m.At}, keyColumns(m.Close, false)...)
-		for _, table := range []string{"segments", "segment_lines"} {
+		for _, table := range []string{"segments", "segment_lines", "segment_refs"} {
 			_, err := tx.Exec(ctx, `UPDATE `+table+` s SET valid_to = greatest($1, s.valid_from)
 				FROM unnest($2::uuid[], $3::smallint[], $4::smallint[], $5::timestamptz[], $6::smallint[])
 				       AS k(member_id, type, class, valid_from, part)
@@ -249,6 +253,15 @@ func (m *Merge) write(ctx context.Context, tx pgx.Tx) error {
 		if err != nil {
 			return fmt.Errorf("copy segment lines: %w", err)
 		}
+		referring := slices.DeleteFunc(slices.Clone(m.Insert), func(g Segment) bool { return len(g.Refs) == 0 })
+		_, err = tx.CopyFrom(ctx, pgx.Identifier{"segment_refs"}, []string{"member_id", "type", "class", "valid_from", "part", "refs"},
+			pgx.CopyFromSlice(len(referring), func(i int) ([]any, error) {
+				g := &referring[i]
+				return []any{g.Member, g.Type, int16(g.Class), g.ValidFrom, g.Part, g.Refs}, nil
+			}))
+		if err != nil {
+			return fmt.Errorf("copy segment references: %w", err)
+		}
 	}
 	if err := m.writeTombstones(ctx, tx); err != nil {
 		return err
@@ -262,8 +275,9 @@ func (m *Merge) writeTombstones(ctx context.Context, tx pgx.Tx) error {
 		b.Queue(`DELETE FROM tombstones WHERE member_id = $1 AND type = $2 AND resource_id = $3`, t.Member, t.Type, t.ResourceID)
 	}
 	for _, t := range m.Bury {
-		b.Queue(`INSERT INTO tombstones (member_id, type, resource_id, deleted_at) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (member_id, type, resource_id) DO UPDATE SET deleted_at = excluded.deleted_at`, t.Member, t.Type, t.ResourceID, t.DeletedAt)
+		b.Queue(`INSERT INTO tombstones (member_id, type, resource_id, deleted_at, class) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (member_id, type, resource_id) DO UPDATE SET deleted_at = excluded.deleted_at, class = excluded.class`,
+			t.Member, t.Type, t.ResourceID, t.DeletedAt, int16(t.Class))
 	}
 	if b.Len() == 0 {
 		return nil

@@ -10,6 +10,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"time"
 
@@ -94,7 +95,7 @@ func (s *Store) inTx(ctx context.Context, opts pgx.TxOptions, fn func(pgx.Tx) er
 }
 
 // noRows reports whether err says that a query found nothing.
-func noRows(err error) bool { return err == sql.ErrNoRows || err == pgx.ErrNoRows }
+func noRows(err error) bool { return errors.Is(err, sql.ErrNoRows) || errors.Is(err, pgx.ErrNoRows) }
 
 // millis cuts an instant to the precision FHIR instants are stored with.
 func millis(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

@@ -39,7 +39,7 @@ func (s *Store) Owners(ctx context.Context, types []int16, set *segment.HashSet)
 // Analyze brings the planner's statistics and the visibility map up to date after a large load: plans of exports are made
 // by index-only scans.
 func (s *Store) Analyze(ctx context.Context) error {
-	for _, table := range []string{"segments", "segment_lines", "members", "member_names", "member_cards"} {
+	for _, table := range []string{"segments", "segment_lines", "segment_refs", "members", "member_names", "member_cards"} {
 		if _, err := s.Pool.Exec(ctx, "VACUUM (ANALYZE, SKIP_LOCKED) "+table); err != nil {
 			return fmt.Errorf("vacuum %s: %w", table, err)
 		}
@@ -50,7 +50,7 @@ func (s *Store) Analyze(ctx context.Context) error {
 // PurgeSegments deletes superseded segments that no running job's snapshot can see, and returns how many.
 func (s *Store) PurgeSegments(ctx context.Context) (int64, error) {
 	var n int64
-	for _, table := range []string{"segments", "segment_lines"} {
+	for _, table := range []string{"segments", "segment_lines", "segment_refs"} {
 		// No snapshot that is in use or still to come lies before the least of these (see snapshotTime).
 		tag, err := s.Pool.Exec(ctx, `DELETE FROM `+table+` WHERE valid_to <= (SELECT least(
 			(SELECT at FROM clock),

@@ -131,7 +131,7 @@ CREATE TABLE import_files (
 CREATE TABLE import_buckets (
     import_id   uuid NOT NULL REFERENCES imports ON DELETE CASCADE,
     bucket      integer NOT NULL,
-    upto        uuid NOT NULL,              -- every member up to this one is merged
+    lines       bigint NOT NULL,            -- of the bucket that are merged, in the order spill.Merge yields them
     stats       jsonb NOT NULL,
     PRIMARY KEY (import_id, bucket)
 );
@@ -170,7 +170,7 @@ CREATE TABLE jobs (
 );
 CREATE INDEX jobs_by_client ON jobs (client_id, id);
 CREATE INDEX jobs_open ON jobs (client_id, operation) WHERE state IN ('accepted', 'running');
-CREATE UNIQUE INDEX jobs_idempotency ON jobs (client_id, idempotency_key) WHERE idempotency_key <> '';
+CREATE UNIQUE INDEX jobs_idempotency ON jobs (client_id, idempotency_key) WHERE idempotency_key <> '' AND deleted_at IS NULL;
 
 CREATE TABLE match_slices (
     job_id      uuid NOT NULL REFERENCES jobs ON DELETE CASCADE,

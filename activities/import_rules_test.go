@@ -1,0 +1,278 @@
+package activities
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"pdexbulk/models"
+	"pdexbulk/models/fhir"
+	"pdexbulk/models/segment"
+)
+
+func patient(id, rest string) string {
+	return `{"resourceType":"Patient","id":"` + id + `"` + rest + "}\n"
+}
+
+// observation makes an Observation of a patient. meta is the inside of meta, such as `"versionId":"2"`.
+func observation(id, subject, meta, value string) string {
+	return fmt.Sprintf(`{"resourceType":"Observation","id":"%s","meta":{%s},"status":"final","subject":{"reference":"Patient/%s"},"valueString":"%s"}`+"\n",
+		id, meta, subject, value)
+}
+
+func updated(at time.Time) string {
+	return `"lastUpdated":"` + fhir.FormatInstant(at.UnixMilli()) + `"`
+}
+
+func deletes(refs ...string) string {
+	var entries []string
+	for _, r := range refs {
+		entries = append(entries, `{"request":{"method":"DELETE","url":"`+r+`"}}`)
+	}
+	return `{"resourceType":"Bundle","id":"gone","type":"transaction","entry":[` + strings.Join(entries, ",") + "]}\n"
+}
+
+func (b *bundle) loadText(text string, mode models.ImportMode) models.ImportStats {
+	b.t.Helper()
+	return b.load(b.folder(map[string]string{"a.ndjson": text}), mode)
+}
+
+func TestLastUpdatedByMode(t *testing.T) {
+	t.Parallel()
+	past, future := noon.AddDate(-3, 0, 0), noon.AddDate(3, 0, 0)
+	text := observation("old", "p", updated(past), "x") + observation("none", "p", "", "x") + observation("ahead", "p", updated(future), "x")
+
+	b := setup(t)
+	b.loadText(text, models.ImportLive)
+	for key, got := range b.current() {
+		require.Equal(t, b.clock.Load(), got.line.LastUpdated, key)
+	}
+
+	b = setup(t)
+	b.loadText(text, models.ImportBackfill)
+	held := b.current()
+	require.Equal(t, past.UnixMilli(), held["Observation/old"].line.LastUpdated)
+	require.Equal(t, b.clock.Load(), held["Observation/none"].line.LastUpdated)
+	require.Equal(t, b.clock.Load(), held["Observation/ahead"].line.LastUpdated, "nothing was updated in the future")
+}
+
+func TestNewerReplacesOlder(t *testing.T) {
+	t.Parallel()
+	day := func(n int) string { return updated(noon.AddDate(0, 0, n-100)) }
+	for name, tc := range map[string]struct {
+		mode          models.ImportMode
+		first, second string
+		want          models.TypeCounts
+		value         string
+	}{
+		"live, changed":                 {models.ImportLive, `"versionId":"1"`, `"versionId":"2"`, models.TypeCounts{Replaced: 1}, "new"},
+		"live, without version":         {models.ImportLive, ``, ``, models.TypeCounts{Replaced: 1}, "new"},
+		"live, older version":           {models.ImportLive, `"versionId":"2"`, `"versionId":"1"`, models.TypeCounts{Stale: 1}, "old"},
+		"live, older date":              {models.ImportLive, day(2), day(1), models.TypeCounts{Replaced: 1}, "new"},
+		"backfill, newer date":          {models.ImportBackfill, day(1), day(2), models.TypeCounts{Replaced: 1}, "new"},
+		"backfill, older date":          {models.ImportBackfill, day(2), day(1), models.TypeCounts{Stale: 1}, "old"},
+		"backfill, same date":           {models.ImportBackfill, day(1), day(1), models.TypeCounts{Replaced: 1}, "new"},
+		"backfill, newer but older ver": {models.ImportBackfill, day(1) + `,"versionId":"3"`, day(2) + `,"versionId":"2"`, models.TypeCounts{Stale: 1}, "old"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			bystander := observation("other", "p", "", "y")
+			b.loadText(observation("o", "p", tc.first, "old")+bystander, tc.mode)
+			before := b.current()
+			stats := b.loadText(observation("o", "p", tc.second, "new"), tc.mode)
+			require.Equal(t, tc.want, stats.Types["Observation"])
+			after := b.current()
+			require.Contains(t, after["Observation/o"].body, `"valueString":"`+tc.value+`"`)
+			require.Equal(t, before["Observation/other"].body, after["Observation/other"].body, "a neighbour keeps its bytes and its date")
+			if tc.want.Stale > 0 {
+				require.Zero(t, stats.Segments)
+				require.Equal(t, before, after)
+			}
+		})
+	}
+}
+
+// A backfill may bring the same content with a later date: the date is the news.
+func TestBackfillMovesTheDate(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	early, late := noon.AddDate(-2, 0, 0), noon.AddDate(-1, 0, 0)
+	b.loadText(observation("o", "p", updated(early), "x"), models.ImportBackfill)
+	require.Equal(t, models.TypeCounts{Replaced: 1}, b.loadText(observation("o", "p", updated(late), "x"), models.ImportBackfill).Types["Observation"])
+	require.Equal(t, late.UnixMilli(), b.current()["Observation/o"].line.LastUpdated)
+	require.Equal(t, models.TypeCounts{Unchanged: 1}, b.loadText(observation("o", "p", updated(early), "x"), models.ImportBackfill).Types["Observation"])
+	require.Equal(t, models.TypeCounts{Unchanged: 1}, b.loadText(observation("o", "p", updated(late.AddDate(0, 1, 0)), "x"), models.ImportLive).Types["Observation"])
+	require.Equal(t, late.UnixMilli(), b.current()["Observation/o"].line.LastUpdated)
+}
+
+func TestVersionsWithinOneImport(t *testing.T) {
+	t.Parallel()
+	early, late := updated(noon.AddDate(-2, 0, 0)), updated(noon.AddDate(-1, 0, 0))
+	for name, tc := range map[string]struct {
+		files map[string]string
+		want  string
+	}{
+		"the later date, first":      {map[string]string{"a.ndjson": observation("o", "p", late, "want") + observation("o", "p", early, "no")}, "want"},
+		"the later date, last":       {map[string]string{"a.ndjson": observation("o", "p", early, "no") + observation("o", "p", late, "want")}, "want"},
+		"the later date, other file": {map[string]string{"a.ndjson": observation("o", "p", late, "want"), "b.ndjson": observation("o", "p", early, "no")}, "want"},
+		"no date is now":             {map[string]string{"a.ndjson": observation("o", "p", "", "want") + observation("o", "p", late, "no")}, "want"},
+		"the higher version":         {map[string]string{"a.ndjson": observation("o", "p", `"versionId":"10"`, "want") + observation("o", "p", `"versionId":"9"`, "no")}, "want"},
+		"the last line":              {map[string]string{"a.ndjson": observation("o", "p", "", "no") + observation("o", "p", "", "want")}, "want"},
+		"the last file":              {map[string]string{"b.ndjson": observation("o", "p", "", "want"), "a.ndjson": observation("o", "p", "", "no")}, "want"},
+	} {
+		for _, mode := range []models.ImportMode{models.ImportLive, models.ImportBackfill} {
+			t.Run(name+", "+string(mode), func(t *testing.T) {
+				t.Parallel()
+				b := setup(t)
+				stats := b.load(b.folder(tc.files), mode)
+				require.Equal(t, models.TypeCounts{New: 1}, stats.Types["Observation"])
+				require.EqualValues(t, 1, stats.Duplicate)
+				require.Contains(t, b.current()["Observation/o"].body, `"valueString":"`+tc.want+`"`)
+			})
+		}
+	}
+}
+
+func TestDeletes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	source := observation("o", "p", updated(noon.AddDate(-1, 0, 0)), "x")
+	practitioner := `{"resourceType":"Practitioner","id":"d"}` + "\n"
+	b.loadText(patient("p", `,"name":[{"family":"Doe","given":["Jo"]}],"birthDate":"1980-01-01"`)+source+observation("stays", "p", "", "y")+practitioner, models.ImportLive)
+	require.Equal(t, 1, b.count("members WHERE present"))
+	require.Equal(t, 1, b.count("member_names"))
+
+	stats := b.loadText(deletes("Observation/o", "Practitioner/d", "Observation/never-seen")+deletes("Patient/p"), models.ImportLive)
+	require.EqualValues(t, 2, stats.Deletes)
+	require.EqualValues(t, 3, stats.Deleted)
+	held := b.current()
+	require.Len(t, held, 1)
+	require.Contains(t, held, "Observation/stays")
+	require.Equal(t, 3, b.count("tombstones"))
+	require.Zero(t, b.count("members WHERE present"), "nobody is matched to a Patient that is gone")
+	require.Zero(t, b.count("member_names"))
+	require.Zero(t, b.count("member_cards"))
+
+	stats = b.loadText(source, models.ImportBackfill)
+	require.Equal(t, models.TypeCounts{Stale: 1}, stats.Types["Observation"], "an older version does not come back")
+	require.NotContains(t, b.current(), "Observation/o")
+
+	stats = b.loadText(source, models.ImportLive)
+	require.Equal(t, models.TypeCounts{New: 1}, stats.Types["Observation"], "a live import says that it is there again")
+	require.Contains(t, b.current(), "Observation/o")
+	require.Equal(t, 2, b.count("tombstones"))
+
+	// The same deletes a second time find what is there now, and no more.
+	stats = b.loadText(deletes("Observation/o", "Practitioner/d"), models.ImportLive)
+	require.EqualValues(t, 1, stats.Deleted)
+	require.NotContains(t, b.current(), "Observation/o")
+}
+
+// A resource that a live import both brings and deletes stays: the line is as new as the delete.
+func TestDeleteOfWhatTheImportBrings(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.loadText(observation("o", "p", "", "x")+observation("q", "p", "", "x"), models.ImportLive)
+	b.loadText(observation("o", "p", "", "new")+deletes("Observation/o", "Observation/q"), models.ImportLive)
+	held := b.current()
+	require.Len(t, held, 1)
+	require.Contains(t, held["Observation/o"].body, "new")
+}
+
+func TestBundlesOfDeletes(t *testing.T) {
+	t.Parallel()
+	const head = `{"resourceType":"Bundle","id":"b","type":"transaction","entry":[`
+	for name, tc := range map[string]struct {
+		line   string
+		reject string
+		taken  bool
+	}{
+		"deletes":           {strings.TrimSpace(deletes("Observation/o")), "", true},
+		"without id":        {`{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"DELETE","url":"Observation/o"}}]}`, "", true},
+		"mixed":             {head + `{"request":{"method":"DELETE","url":"Observation/o"}},{"request":{"method":"PUT","url":"Patient/p"}}]}`, "bad-deletes", false},
+		"conditional":       {head + `{"request":{"method":"DELETE","url":"Observation?status=final"}}]}`, "bad-deletes", false},
+		"a version":         {head + `{"request":{"method":"DELETE","url":"Observation/o/_history/1"}}]}`, "bad-deletes", false},
+		"an unknown type":   {head + `{"request":{"method":"DELETE","url":"Wish/o"}}]}`, "bad-deletes", false},
+		"a collection":      {`{"resourceType":"Bundle","id":"b","type":"collection","entry":[{"request":{"method":"DELETE","url":"Observation/o"}}]}`, "", false},
+		"puts":              {head + `{"request":{"method":"PUT","url":"Observation/o"}}]}`, "", false},
+		"empty":             {`{"resourceType":"Bundle","id":"b","type":"transaction"}`, "", false},
+		"no id, no deletes": {`{"resourceType":"Bundle","type":"transaction"}`, "no-id", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.loadText(observation("o", "p", "", "x"), models.ImportLive)
+			stats := b.loadText(tc.line+"\n", models.ImportLive)
+			_, there := b.current()["Observation/o"]
+			require.Equal(t, !tc.taken, there)
+			switch {
+			case tc.taken:
+				require.EqualValues(t, 1, stats.Deletes)
+			case tc.reject != "":
+				require.Equal(t, 1, b.count("import_rejects WHERE reason = $1", tc.reject))
+			default:
+				require.Equal(t, models.TypeCounts{New: 1, Unattributed: 1}, stats.Types["Bundle"])
+			}
+		})
+	}
+}
+
+func TestClassChangeMovesTheLine(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const label = `"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-Confidentiality","code":"R"}]`
+	b.loadText(observation("o", "p", "", "x")+observation("n", "p", "", "x"), models.ImportLive)
+	require.Zero(t, b.current()["Observation/o"].class)
+	stats := b.loadText(observation("o", "p", label, "x"), models.ImportLive)
+	require.Equal(t, models.TypeCounts{Replaced: 1}, stats.Types["Observation"])
+	held := b.current() // which also fails when the old line is still there
+	require.Equal(t, models.ClassSensitive, held["Observation/o"].class)
+	require.Zero(t, held["Observation/n"].class)
+	b.loadText(observation("o", "p", "", "x"), models.ImportLive)
+	require.Zero(t, b.current()["Observation/o"].class)
+}
+
+func TestHomes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	stats := b.loadText(
+		`{"resourceType":"Organization","id":"o"}`+"\n"+
+			`{"resourceType":"Observation","id":"nobody","status":"final"}`+"\n"+
+			`{"resourceType":"Group","id":"g","type":"person","actual":true,"member":[{"entity":{"reference":"Patient/a"}},{"entity":{"reference":"Patient/b"}}]}`+"\n"+
+			observation("mine", "a", "", "x"), models.ImportLive)
+	held := b.current()
+	require.Equal(t, models.SharedID("Organization", "o"), held["Organization/o"].member)
+	require.Equal(t, models.UnattributedID("Observation", "nobody"), held["Observation/nobody"].member)
+	require.Equal(t, models.UnattributedID("Group", "g"), held["Group/g"].member, "two people's belong to neither")
+	require.Equal(t, models.MemberID("a"), held["Observation/mine"].member)
+	require.Equal(t, models.TypeCounts{New: 2, Unattributed: 1}, stats.Types["Observation"])
+	require.Equal(t, models.TypeCounts{New: 1}, stats.Types["Organization"])
+	require.EqualValues(t, 1, stats.Members)
+	require.Equal(t, 1, b.count("members WHERE id = $1 AND patient_id = 'a' AND NOT present", models.MemberID("a")), "a member without Patient")
+	b.loadText(patient("a", ""), models.ImportLive)
+	require.Equal(t, 1, b.count("members WHERE present"))
+	b.loadText(observation("more", "a", "", "x"), models.ImportLive)
+	require.Equal(t, 1, b.count("members WHERE present"), "more data do not take the Patient away")
+}
+
+func TestMemberIndexFollowsTheNewestVersion(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	coverage := func(id, number string) string {
+		return fmt.Sprintf(`{"resourceType":"Coverage","id":"%s","status":"active","beneficiary":{"reference":"Patient/p"},"subscriberId":"%s","payor":[{"display":"x"}]}`+"\n", id, number)
+	}
+	b.loadText(patient("p", `,"name":[{"family":"Doe","given":["Jo"]}],"gender":"female","birthDate":"1980-01-01"`)+coverage("c1", "ABC111222")+coverage("c2", "ABC333444"), models.ImportLive)
+	require.Equal(t, 1, b.count("member_names WHERE family = 'DOE' OR family = 'doe'"))
+	require.Equal(t, 1, b.count("member_cards WHERE value = 'ABC111222'"))
+	b.loadText(patient("p", `,"name":[{"family":"Roe","given":["Jo"]}],"gender":"female","birthDate":"1980-01-01"`)+coverage("c1", "XYZ999888"), models.ImportLive)
+	require.Equal(t, 1, b.count("member_names"), "the old name goes with the old version")
+	require.Zero(t, b.count("member_cards WHERE value = 'ABC111222'"))
+	require.Equal(t, 1, b.count("member_cards WHERE value = 'XYZ999888' AND source = $1", int64(segment.IDHash("Coverage", "c1"))))
+	require.Equal(t, 1, b.count("member_cards WHERE value = 'ABC333444'"), "another Coverage is not touched")
+	b.loadText(deletes("Coverage/c2"), models.ImportLive)
+	require.Zero(t, b.count("member_cards WHERE value = 'ABC333444'"))
+}

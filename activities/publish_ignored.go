@@ -1,0 +1,68 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"pdexbulk/models"
+	"pdexbulk/models/fhir"
+	"pdexbulk/models/segment"
+)
+
+// tellIgnored writes the error file of a manifest that says which parameters were ignored, one OperationOutcome each (Bulk
+// Data Access 2.0.0, manifest "error"). It returns no file when all were heeded. number is the file's place in the manifest.
+func (a *Activities) tellIgnored(ctx context.Context, jobID string, ignored []string, number int) ([]models.JobFile, error) {
+	if len(ignored) == 0 {
+		return nil, nil
+	}
+	var lines [][]byte
+	for _, name := range ignored {
+		line, err := json.Marshal(ignoredOutcome(name))
+		if err != nil {
+			return nil, fmt.Errorf("write outcome: %w", err)
+		}
+		lines = append(lines, append(line, '\n'))
+	}
+	return a.smallFile(ctx, models.JobFile{JobID: jobID, File: number, Kind: "error", Type: "OperationOutcome"}, lines)
+}
+
+// smallFile writes a file of a few lines as a blob of its own. No lines make no file.
+func (a *Activities) smallFile(ctx context.Context, f models.JobFile, lines [][]byte) ([]models.JobFile, error) {
+	if len(lines) == 0 {
+		return nil, nil
+	}
+	out := &blobWriter{files: a.Files, key: attemptKey("exports/" + f.JobID + "/" + f.Kind)}
+	defer out.abort()
+	packed, sum, err := segment.Pack(nil, lines...)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := out.append(ctx, packed); err != nil {
+		return nil, err
+	}
+	if err := out.commit(); err != nil {
+		return nil, err
+	}
+	f.BlobKey, f.LastChunk, f.Format = out.key, -1, models.FormatDeflate
+	f.Lines, f.RawLen, f.PackedLen, f.CRC = sum.Lines, sum.RawLen, sum.PackedLen, int32(sum.CRC)
+	return []models.JobFile{f}, nil
+}
+
+// patientPlace is how the place of an ignored patient reference begins; other ignored things are told by parameter name.
+const patientPlace = "Parameters.parameter["
+
+// ignoredOutcome tells of one parameter. It is a warning: some clients take an error here for the failure of the export.
+func ignoredOutcome(name string) fhir.OperationOutcome {
+	if strings.HasPrefix(name, patientPlace) {
+		return fhir.Outcome(fhir.NewIssue(fhir.SeverityWarning, fhir.IssueNotFound, "a reference that names no member of this Group was ignored", name))
+	}
+	switch name {
+	case "":
+		return fhir.Outcome(fhir.NewIssue(fhir.SeverityWarning, fhir.IssueNotSupported, "parameters are not supported and were ignored"))
+	case "_type":
+		return fhir.Outcome(fhir.NewIssue(fhir.SeverityWarning, fhir.IssueNotSupported, "types that are not exported here were ignored", name))
+	}
+	return fhir.Outcome(fhir.NewIssue(fhir.SeverityWarning, fhir.IssueNotSupported, "the parameter "+name+" is not supported and was ignored", name))
+}

@@ -1,0 +1,63 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+)
+
+// GroupFilter narrows a search of Groups. Every field that is set must hold; a list holds when one of it does.
+type GroupFilter struct {
+	ClientID string    // the owner, always
+	At       time.Time // Groups that have expired by then are not found
+	IDs      [][]string
+	Profiles [][]string
+	// Requesters are organisation identifiers, "system|value": the Group was made for one of them.
+	Requesters [][]string
+	// Before continues after the Group of that id.
+	Before string
+}
+
+// Groups returns a client's Groups from newest to oldest, at most limit of them, and how many there are in all, whatever
+// Before and limit are. Ids must be valid.
+func (s *Store) Groups(ctx context.Context, f GroupFilter, limit int) (page []Group, total int64, err error) {
+	search := func(q *bun.SelectQuery) *bun.SelectQuery {
+		q = q.Where("g.client_id = ?", f.ClientID).Where("(g.expires_at IS NULL OR g.expires_at > ?)", f.At)
+		for _, any := range f.IDs {
+			q = q.Where("g.id IN (?)", orNone(any))
+		}
+		for _, any := range f.Profiles {
+			q = q.Where("g.profile IN (?)", orNone(any))
+		}
+		for _, any := range f.Requesters {
+			// The Group names the first of the organisation's identifiers, see the match that made it.
+			q = q.Where("(SELECT j.params->'organizations'->>0 FROM jobs j WHERE j.id = g.job_id) IN (?)", orNone(any))
+		}
+		return q
+	}
+	total, err = search(s.DB.NewSelect().TableExpr("groups AS g")).Count(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("count groups: %w", err)
+	}
+	if limit == 0 || total == 0 {
+		return nil, total, nil
+	}
+	q := search(s.DB.NewSelect().Model(&page).ModelTableExpr("groups AS g")).OrderExpr("g.id DESC").Limit(int64(limit))
+	if f.Before != "" {
+		q = q.Where("g.id < ?", f.Before)
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, 0, fmt.Errorf("select groups: %w", err)
+	}
+	return page, total, nil
+}
+
+// orNone makes a list for IN: an empty one would be no SQL.
+func orNone(list []string) any {
+	if len(list) == 0 {
+		return bun.Safe("NULL")
+	}
+	return bun.List(list)
+}

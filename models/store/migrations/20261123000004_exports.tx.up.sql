@@ -1,0 +1,42 @@
+-- The shared resources (Practitioner, Organization, ...) that the lines of a segment refer to, as Type/id. A row of their
+-- own, apart from the segment, and only for segments that refer to any.
+CREATE TABLE segment_refs (
+    member_id   uuid NOT NULL,
+    type        smallint NOT NULL,
+    class       smallint NOT NULL,
+    valid_from  timestamptz NOT NULL,
+    part        smallint NOT NULL,
+    valid_to    timestamptz NOT NULL DEFAULT 'infinity',
+    refs        text[] NOT NULL,
+    PRIMARY KEY (member_id, type, class, valid_from, part)
+) PARTITION BY HASH (member_id);
+
+DO $$
+BEGIN
+    FOR i IN 0..7 LOOP
+        EXECUTE format('CREATE TABLE segment_refs_%s PARTITION OF segment_refs FOR VALUES WITH (MODULUS 8, REMAINDER %s)', i, i);
+    END LOOP;
+END $$;
+
+-- What the published chunks of an export refer to, each once.
+CREATE TABLE export_refs (
+    job_id uuid NOT NULL REFERENCES jobs ON DELETE CASCADE,
+    ref    text NOT NULL,
+    PRIMARY KEY (job_id, ref)
+);
+
+ALTER TABLE tombstones ADD COLUMN class smallint NOT NULL DEFAULT 0; -- of the resource as it was
+CREATE INDEX tombstones_deleted_at ON tombstones (deleted_at);
+
+-- How a file is kept: 'deflate' is packed lines without a frame, everything else a whole object of its media type.
+ALTER TABLE job_files ADD COLUMN format text NOT NULL DEFAULT 'deflate';
+
+-- Files made of other files (Parquet, objects for pre-signed URLs), until the job is completed with them.
+CREATE TABLE export_files (
+    job_id      uuid NOT NULL REFERENCES jobs ON DELETE CASCADE,
+    file        integer NOT NULL,
+    attempt     uuid NOT NULL,
+    blob_key    text NOT NULL,
+    bytes       bigint NOT NULL,
+    PRIMARY KEY (job_id, file)
+);

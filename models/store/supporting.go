@@ -1,0 +1,142 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"pdexbulk/models"
+)
+
+// References returns, each once, the shared resources (Type/id) that segments of the given types and of classes without the
+// given bits refer to, for the members listed, at the snapshot.
+func (v *Snapshot) References(members []uuid.UUID, types []int16, without models.Class) ([]string, error) {
+	rows, err := v.tx.Query(v.ctx, `SELECT DISTINCT r FROM unnest($1::uuid[]) AS k(id) JOIN segment_refs s ON s.member_id = k.id, unnest(s.refs) AS r
+		WHERE s.valid_from <= $2 AND s.valid_to > $2 AND ($3::smallint[] IS NULL OR s.type = ANY($3)) AND s.class & $4 = 0`,
+		members, v.at, nullable(types), int16(without))
+	if err != nil {
+		return nil, fmt.Errorf("select references: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read references: %w", err)
+	}
+	return out, nil
+}
+
+// Shared streams the segments of shards of shared resources, whatever their type, with their indexes.
+func (v *Snapshot) Shared(shards []uuid.UUID, fn func(*Row) error) error {
+	rows, err := v.tx.Query(v.ctx, `SELECT s.member_id, s.type, s.class, s.lines, s.raw_len, s.crc, s.data, l.entries
+		FROM segments s JOIN segment_lines l USING (member_id, type, class, valid_from, part)
+		WHERE s.member_id = ANY($1) AND s.valid_from <= $2 AND s.valid_to > $2`, shards, v.at)
+	if err != nil {
+		return fmt.Errorf("select shared resources: %w", err)
+	}
+	var row Row
+	var class int16
+	var crc int32
+	var data, entries pgtype.DriverBytes
+	_, err = pgx.ForEachRow(rows, []any{&row.Member, &row.Type, &class, &row.Lines, &row.RawLen, &crc, &data, &entries}, func() error {
+		row.Class, row.CRC, row.Data, row.Entries, row.Cut = models.Class(class), uint32(crc), data, entries, CutWhole
+		return fn(&row)
+	})
+	if err != nil {
+		return fmt.Errorf("read shared resources: %w", err)
+	}
+	return nil
+}
+
+// ExportReferences returns what the published chunks of a job refer to, sorted.
+func (s *Store) ExportReferences(ctx context.Context, jobID string) ([]string, error) {
+	rows, err := s.Pool.Query(ctx, `SELECT ref FROM export_refs WHERE job_id = $1 ORDER BY ref`, jobID)
+	if err != nil {
+		return nil, fmt.Errorf("select references of an export: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read references of an export: %w", err)
+	}
+	return out, nil
+}
+
+// Deletes says which deleted resources to list.
+type Deletes struct {
+	GroupID string      // its members' alone; "" means everybody's
+	Members []uuid.UUID // these members' alone; nil means no such limit
+	Types   []int16     // none means all
+	// Since and Until bound when they were deleted: after Since, up to Until.
+	Since, Until time.Time
+	Now          time.Time // a Group's consents must cover it
+}
+
+// Deleted streams deleted resources by type and id. Of a Group's members it lists what their consents cover at the moment,
+// and no sensitive resource of a member who consented to the rest only.
+func (s *Store) Deleted(ctx context.Context, d Deletes, fn func(typ int16, id string) error) error {
+	rows, err := s.Pool.Query(ctx, `SELECT type, resource_id FROM tombstones t
+		WHERE deleted_at > $1 AND deleted_at <= $2 AND ($3::smallint[] IS NULL OR type = ANY($3))
+		  AND ($4::uuid[] IS NULL OR member_id = ANY($4))
+		  AND ($5::uuid IS NULL OR EXISTS (SELECT FROM group_members g WHERE g.group_id = $5 AND g.member_id = t.member_id
+		      AND g.consent_start <= $6 AND g.consent_end > $6 AND (g.policy = 'sensitive' OR t.class & $7 = 0)))
+		ORDER BY type, resource_id`, d.Since, d.Until, nullable(d.Types), d.Members, nullableID(d.GroupID), d.Now, int16(models.ClassSensitive))
+	if err != nil {
+		return fmt.Errorf("select deleted resources: %w", err)
+	}
+	var typ int16
+	var id string
+	_, err = pgx.ForEachRow(rows, []any{&typ, &id}, func() error { return fn(typ, id) })
+	if err != nil {
+		return fmt.Errorf("read deleted resources: %w", err)
+	}
+	return nil
+}
+
+func nullableID(id string) any {
+	if id == "" {
+		return nil
+	}
+	return id
+}
+
+// FileParts returns the stretches of blobs that a file of a job is made of, in order, whether or not it is published.
+func (s *Store) FileParts(ctx context.Context, f *models.JobFile) ([]models.FilePart, error) {
+	return s.fileParts(ctx, f)
+}
+
+// Converted is a file of an export in another format than it was written in.
+type Converted struct {
+	File    int
+	BlobKey string
+	Bytes   int64
+}
+
+// SaveConverted makes one attempt's conversion the file's. Of several attempts the first wins, and false tells the others.
+func (s *Store) SaveConverted(ctx context.Context, jobID, attempt string, c Converted) (bool, error) {
+	tag, err := s.Pool.Exec(ctx, `INSERT INTO export_files (job_id, file, attempt, blob_key, bytes)
+		SELECT id, $2, $3, $4, $5 FROM jobs WHERE id = $1 AND state = 'running' ON CONFLICT DO NOTHING`,
+		jobID, c.File, attempt, c.BlobKey, c.Bytes)
+	if err != nil {
+		return false, fmt.Errorf("save a converted file: %w", err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+// ConvertedFiles returns the converted files of a job by number.
+func (s *Store) ConvertedFiles(ctx context.Context, jobID string) (map[int]Converted, error) {
+	rows, err := s.Pool.Query(ctx, `SELECT file, blob_key, bytes FROM export_files WHERE job_id = $1`, jobID)
+	if err != nil {
+		return nil, fmt.Errorf("select converted files: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Converted])
+	if err != nil {
+		return nil, fmt.Errorf("read converted files: %w", err)
+	}
+	out := make(map[int]Converted, len(all))
+	for _, c := range all {
+		out[c.File] = c
+	}
+	return out, nil
+}
