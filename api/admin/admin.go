@@ -33,6 +33,9 @@ type Service struct {
 	Log       *slog.Logger
 	// Token is the bearer token administrators use. Empty closes the admin API.
 	Token string
+	// ImportRoots are where imports may read from, when this process knows: a location elsewhere is refused at once. The worker
+	// has the last word.
+	ImportRoots []string
 	// Limits go with every import that is started.
 	Limits workflows.Limits
 	// Now is the clock; nil means time.Now.
@@ -99,23 +102,35 @@ type listOf[T any] struct {
 	}
 }
 
+// ask is how many rows to fetch for a page: one more than are shown says whether there is a next page.
+func (p Page) ask() int { return p.Limit + 1 }
+
 func newList[T any](items []T, limit int, cursor func(T) string) *listOf[T] {
 	out := &listOf[T]{}
+	if len(items) > limit {
+		items = items[:limit]
+		out.Body.Next = cursor(items[limit-1])
+	}
 	out.Body.Items = items
 	if items == nil {
 		out.Body.Items = []T{}
-	}
-	if len(items) == limit {
-		out.Body.Next = cursor(items[limit-1])
 	}
 	return out
 }
 
 // problem turns an error into what Huma sends.
-func problem(err error) error {
-	p := answer.ProblemOf(err)
-	out := huma.NewError(p.Status, p.Detail)
-	return out
+func problem(err error) error { return answer.ProblemOf(err) }
+
+func badCursor() error {
+	return problem(models.Errorf(models.KindInvalid, "pass the next of an earlier answer").At("cursor"))
+}
+
+// checkCursor checks a cursor that is an id.
+func checkCursor(cursor string) error {
+	if cursor != "" && !models.ValidID(cursor) {
+		return badCursor()
+	}
+	return nil
 }
 
 func checkID(id string) error {
@@ -134,7 +149,7 @@ type ClientBody struct {
 	Scopes          []string          `json:"scopes" doc:"the most the client may be granted"`
 	JWKS            json.RawMessage   `json:"jwks,omitempty" doc:"public keys; or give jwksUrl"`
 	JWKSURL         string            `json:"jwksUrl,omitempty"`
-	Active          bool              `json:"active" default:"true"`
+	Active          *bool             `json:"active,omitempty" default:"true" doc:"false locks the client out"`
 	ValueBased      bool              `json:"valueBased,omitempty"`
 }
 
@@ -150,7 +165,7 @@ func viewClient(c models.Client) clientView {
 		ID: c.ID, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
 		ClientBody: ClientBody{
 			Name: c.Name, Kind: c.Kind, Organization: c.Organization, OrganizationIDs: c.OrganizationIDs, Scopes: c.Scopes,
-			JWKS: c.JWKS, JWKSURL: c.JWKSURL, Active: c.Active, ValueBased: c.ValueBased,
+			JWKS: c.JWKS, JWKSURL: c.JWKSURL, Active: &c.Active, ValueBased: c.ValueBased,
 		},
 	}
 }
@@ -158,10 +173,11 @@ func viewClient(c models.Client) clientView {
 func (s *Service) putClient(ctx context.Context, in *struct {
 	ID   string `path:"id"`
 	Body ClientBody
-}) (*struct{ Body clientView }, error) {
+},
+) (*struct{ Body clientView }, error) {
 	c := models.Client{
 		ID: in.ID, Name: in.Body.Name, Kind: in.Body.Kind, Organization: in.Body.Organization, OrganizationIDs: in.Body.OrganizationIDs,
-		Scopes: in.Body.Scopes, JWKS: in.Body.JWKS, JWKSURL: in.Body.JWKSURL, Active: in.Body.Active, ValueBased: in.Body.ValueBased,
+		Scopes: in.Body.Scopes, JWKS: in.Body.JWKS, JWKSURL: in.Body.JWKSURL, Active: in.Body.Active == nil || *in.Body.Active, ValueBased: in.Body.ValueBased,
 		CreatedAt: s.now().UTC(), UpdatedAt: s.now().UTC(),
 	}
 	if err := c.Validate(); err != nil {
@@ -183,7 +199,10 @@ func (s *Service) putClient(ctx context.Context, in *struct {
 }
 
 func (s *Service) listClients(ctx context.Context, in *Page) (*listOf[clientView], error) {
-	rows, err := s.Store.Clients(ctx, in.Cursor, in.Limit)
+	if in.Cursor != "" && !models.ValidClientID(in.Cursor) {
+		return nil, badCursor()
+	}
+	rows, err := s.Store.Clients(ctx, in.Cursor, in.ask())
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
@@ -197,7 +216,7 @@ func (s *Service) listClients(ctx context.Context, in *Page) (*listOf[clientView
 // fault logs what is our own and returns what may be told.
 func (s *Service) fault(ctx context.Context, err error) error {
 	if answer.Status(err) >= http.StatusInternalServerError {
-		s.Log.ErrorContext(ctx, "admin request failed", "error", err.Error())
+		s.Log.ErrorContext(ctx, "admin request failed", "error", answer.Trail(err))
 	}
 	return problem(err)
 }

@@ -21,7 +21,11 @@ type importBody struct {
 func (s *Service) startImport(ctx context.Context, in *struct{ Body importBody }) (*struct {
 	Location string `header:"Location"`
 	Body     models.Import
-}, error) {
+}, error,
+) {
+	if err := checkSource(in.Body.Source, s.ImportRoots); err != nil {
+		return nil, problem(err)
+	}
 	imp := &models.Import{
 		ID: models.NewID(), Source: in.Body.Source, Mode: in.Body.Mode, State: models.StateAccepted,
 		CreatedBy: "admin", CreatedAt: s.now().UTC(), Buckets: 1,
@@ -47,12 +51,10 @@ func (s *Service) startImport(ctx context.Context, in *struct{ Body importBody }
 }
 
 func (s *Service) listImports(ctx context.Context, in *Page) (*listOf[models.Import], error) {
-	if in.Cursor != "" {
-		if err := checkID(in.Cursor); err != nil {
-			return nil, err
-		}
+	if err := checkCursor(in.Cursor); err != nil {
+		return nil, err
 	}
-	rows, err := s.Store.Imports(ctx, in.Cursor, in.Limit)
+	rows, err := s.Store.Imports(ctx, in.Cursor, in.ask())
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
@@ -83,7 +85,8 @@ func (s *Service) getImport(ctx context.Context, in *ByID) (*struct{ Body models
 func (s *Service) listRejects(ctx context.Context, in *struct {
 	ByID
 	Page
-}) (*listOf[models.ImportReject], error) {
+},
+) (*listOf[models.ImportReject], error) {
 	if err := checkID(in.ID); err != nil {
 		return nil, err
 	}
@@ -93,14 +96,14 @@ func (s *Service) listRejects(ctx context.Context, in *struct {
 	file, line := -1, int64(0)
 	if in.Cursor != "" {
 		f, l, _ := strings.Cut(in.Cursor, ".")
-		var ferr, lerr error
-		file, ferr = strconv.Atoi(f)
-		line, lerr = strconv.ParseInt(l, 10, 64)
+		number, ferr := strconv.ParseUint(f, 10, 31)
+		position, lerr := strconv.ParseUint(l, 10, 63)
 		if ferr != nil || lerr != nil {
-			return nil, problem(models.Errorf(models.KindInvalid, "pass the next of an earlier answer").At("cursor"))
+			return nil, badCursor()
 		}
+		file, line = int(number), int64(position)
 	}
-	rows, err := s.Store.Rejects(ctx, in.ID, file, line, in.Limit)
+	rows, err := s.Store.Rejects(ctx, in.ID, file, line, in.ask())
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
@@ -136,12 +139,10 @@ var allOperations = []models.Operation{
 }
 
 func (s *Service) listJobs(ctx context.Context, in *Page) (*listOf[jobView], error) {
-	if in.Cursor != "" {
-		if err := checkID(in.Cursor); err != nil {
-			return nil, err
-		}
+	if err := checkCursor(in.Cursor); err != nil {
+		return nil, err
 	}
-	rows, err := s.Store.Jobs(ctx, allOperations, in.Cursor, in.Limit)
+	rows, err := s.Store.Jobs(ctx, allOperations, in.Cursor, in.ask())
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
@@ -173,7 +174,8 @@ type outcomeView struct {
 func (s *Service) listOutcomes(ctx context.Context, in *struct {
 	ByID
 	Page
-}) (*listOf[outcomeView], error) {
+},
+) (*listOf[outcomeView], error) {
 	if err := checkID(in.ID); err != nil {
 		return nil, err
 	}
@@ -182,14 +184,14 @@ func (s *Service) listOutcomes(ctx context.Context, in *struct {
 	}
 	from := 0
 	if in.Cursor != "" {
-		last, err := strconv.Atoi(in.Cursor)
+		last, err := strconv.ParseUint(in.Cursor, 10, 30)
 		if err != nil {
-			return nil, problem(models.Errorf(models.KindInvalid, "pass the next of an earlier answer").At("cursor"))
+			return nil, badCursor()
 		}
-		from = last + 1
+		from = int(last) + 1
 	}
 	var views []outcomeView
-	err := s.Store.Outcomes(ctx, in.ID, from, in.Limit, func(o store.Outcome) error {
+	err := s.Store.Outcomes(ctx, in.ID, from, in.ask(), func(o store.Outcome) error {
 		views = append(views, outcomeView{Index: o.Idx, Outcome: o.Outcome, Reason: o.Reason, Patient: o.PatientID})
 		return nil
 	})

@@ -8,15 +8,18 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
 )
 
-// The media types of FHIR answers.
+// The media types of answers.
 const (
 	FHIRJSON = "application/fhir+json"
 	NDJSON   = "application/fhir+ndjson"
+	// ProblemJSON is the form of errors outside the FHIR routes.
+	ProblemJSON = "application/problem+json"
 )
 
 var statuses = map[models.Kind]int{
@@ -45,33 +48,18 @@ func Status(err error) int {
 
 // Outcome answers a FHIR request with an error. What lies behind a fault of ours is logged here and nowhere else.
 func Outcome(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
-	status := Status(err)
-	note(r, log, status, err)
+	note(r, log, Status(err), err)
+	Tell(w, r, log, err)
+}
+
+// Tell is Outcome for an error that is no news to us, such as a job that failed long ago: nothing is logged.
+func Tell(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	advise(w, err)
 	body, merr := json.Marshal(fhir.OutcomeOf(err))
 	if merr != nil {
 		log.ErrorContext(r.Context(), "an OperationOutcome could not be written", "error", merr)
 	}
-	Write(w, status, FHIRJSON, body)
-}
-
-// Problem is an RFC 9457 document. Field is the parameter or body field it is about.
-type Problem struct {
-	Type   string `json:"type,omitempty"`
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail,omitempty"`
-	Field  string `json:"field,omitempty"`
-}
-
-// ProblemOf makes the problem document of an error.
-func ProblemOf(err error) Problem {
-	status := Status(err)
-	p := Problem{Title: http.StatusText(status), Status: status}
-	if e, ok := errors.AsType[*models.Error](err); ok {
-		p.Detail, p.Field = e.Msg, e.Where
-	}
-	return p
+	Write(w, Status(err), FHIRJSON, body)
 }
 
 // Refuse answers an admin request with an error.
@@ -83,13 +71,27 @@ func Refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error)
 	if merr != nil {
 		log.ErrorContext(r.Context(), "a problem document could not be written", "error", merr)
 	}
-	Write(w, p.Status, "application/problem+json", body)
+	Write(w, p.Status, ProblemJSON, body)
 }
 
 func note(r *http.Request, log *slog.Logger, status int, err error) {
 	if status >= http.StatusInternalServerError && r.Context().Err() == nil {
-		log.ErrorContext(r.Context(), "request failed", "method", r.Method, "route", r.Pattern, "status", status, "error", err.Error())
+		log.ErrorContext(r.Context(), "request failed", "method", r.Method, "route", r.Pattern, "status", status, "error", Trail(err))
 	}
+}
+
+// Trail is an error with its causes, for the log. A models.Error says what its client may read and keeps the cause apart.
+func Trail(err error) string {
+	var steps []string
+	for err != nil {
+		steps = append(steps, err.Error())
+		e, ok := errors.AsType[*models.Error](err)
+		if !ok {
+			break
+		}
+		err = errors.Unwrap(e)
+	}
+	return strings.Join(steps, ": ")
 }
 
 func advise(w http.ResponseWriter, err error) {

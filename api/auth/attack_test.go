@@ -30,7 +30,7 @@ func registerVictims(t *testing.T, b *testBundle) (keysURL string) {
 	encOnly.Use = "enc"
 	otherAlg := es.public()
 	otherAlg.Algorithm = "ES256"
-	small, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // weak on purpose
+	small, err := rsa.GenerateKey(rand.Reader, 1024) // weak on purpose
 	require.NoError(t, err)
 
 	published := jwks(t, rs.public())
@@ -95,7 +95,7 @@ func TestTokenRefuses(t *testing.T) {
 			}
 		}
 	}
-	small, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // weak on purpose
+	small, err := rsa.GenerateKey(rand.Reader, 1024) // weak on purpose
 	require.NoError(t, err)
 
 	const bad = http.StatusBadRequest

@@ -14,7 +14,7 @@ import (
 
 func TestCheckJWKS(t *testing.T) {
 	t.Parallel()
-	small, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // weak on purpose
+	small, err := rsa.GenerateKey(rand.Reader, 1024) // weak on purpose
 	require.NoError(t, err)
 	enc := ecKey().public()
 	enc.Use = "enc"

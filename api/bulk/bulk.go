@@ -41,8 +41,12 @@ type Service struct {
 	// MaxMembers and MaxBody bound a match request.
 	MaxMembers int
 	MaxBody    int64
+	// PollBurst is how many polls of a running job may come at once, beyond two a second; 0 means no bound.
+	PollBurst int
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+
+	polls polls
 }
 
 func (s *Service) now() time.Time {
@@ -57,6 +61,7 @@ type handler func(w http.ResponseWriter, r *http.Request, caller *auth.Caller) e
 
 // AddRoutes registers every route with its documentation.
 func (s *Service) AddRoutes(api huma.API) {
+	s.polls.burst = s.PollBurst
 	kickoff := "Answers 202 with the status URL in Content-Location. Needs Prefer: respond-async."
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		s.route(api, method, "/fhir/$export", "system-export", "Export everything", kickoff, s.systemExport, exportParameters(false)...)
@@ -67,6 +72,8 @@ func (s *Service) AddRoutes(api huma.API) {
 	s.route(api, http.MethodPost, "/fhir/Group/$bulk-member-match", "bulk-member-match", "Find a payer's members and open their data to the requesting payer (PDex 2.2.0)",
 		kickoff+" The body is a Parameters resource with one MemberBundle a person.", s.bulkMemberMatch)
 	s.route(api, http.MethodGet, "/fhir/Group/{id}", "read-group", "Read a Group of one's own", "", s.readGroup, pathParameter("id", "Group id"))
+	s.route(api, http.MethodGet, "/fhir/Group", "search-groups", "Search one's own Groups",
+		"Answers a searchset Bundle, the newest Group first; follow its next link for more.", s.searchGroups, groupParameters()...)
 	job := pathParameter("job", "job id")
 	s.route(api, http.MethodGet, "/fhir/bulk-status/{job}", "job-status", "Poll a job",
 		"202 with X-Progress and Retry-After while it runs, 200 with the manifest when it is done.", s.status, job)
@@ -156,13 +163,19 @@ func (s *Service) accept(w http.ResponseWriter, r *http.Request, job *models.Job
 	if err != nil {
 		return err
 	}
-	// A job that an earlier, broken off request has left accepted is started now.
-	if created || stored.State == models.StateAccepted {
-		if err := s.start(r.Context(), stored); err != nil {
+	return s.begin(w, r, stored, created)
+}
+
+// begin starts the run of a recorded job and answers 202. A job that an earlier, broken off request has left accepted is
+// started too.
+func (s *Service) begin(w http.ResponseWriter, r *http.Request, job *models.Job, created bool) error {
+	if created || job.State == models.StateAccepted {
+		if err := s.start(r.Context(), job); err != nil {
 			return err
 		}
 	}
-	w.Header().Set("Content-Location", s.statusURL(stored.ID))
+	w.Header().Set("Content-Location", s.statusURL(job.ID))
+	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(http.StatusAccepted)
 	return nil

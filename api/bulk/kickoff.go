@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
-	"slices"
 	"strings"
 
 	"pdexbulk/api/auth"
@@ -39,6 +37,10 @@ func (s *Service) dataExport(w http.ResponseWriter, r *http.Request, c *auth.Cal
 
 // export is the kick-off of every export.
 func (s *Service) export(w http.ResponseWriter, r *http.Request, c *auth.Caller, op models.Operation, groupID string) error {
+	if r.Method == http.MethodHead { // it comes along with GET, but must not start anything
+		w.Header().Set("Allow", "GET, POST")
+		return models.Errorf(models.KindMethod, "an export is started with GET or POST")
+	}
 	if err := asyncHeaders(r.Header); err != nil {
 		return err
 	}
@@ -54,7 +56,8 @@ func (s *Service) export(w http.ResponseWriter, r *http.Request, c *auth.Caller,
 			return err
 		}
 	}
-	params, err := s.exportParams(given, op, groupID)
+	asked := asked{op: op, lenient: lenient(r.Header), now: s.now()}
+	params, err := asked.export(given, groupID)
 	if err != nil {
 		return err
 	}
@@ -89,8 +92,29 @@ func mayExport(c *auth.Caller, p *models.ExportParams) error {
 		return nil
 	}
 	for _, code := range p.Types {
-		if !c.MayRead(fhir.TypeName(code)) {
+		if code != noType && !c.MayRead(fhir.TypeName(code)) {
 			return models.Errorf(models.KindForbidden, "the token does not cover %s", fhir.TypeName(code)).At("_type")
+		}
+	}
+	return nil
+}
+
+// covers reports whether a token's scopes reach all that a job exports: its status and files are for no narrower one (Bulk
+// Data Access 2.0.0, "Privacy and Security Considerations"). The results of a match are what the caller sent.
+func covers(c *auth.Caller, job *models.Job) error {
+	if job.Operation == models.OpBulkMemberMatch {
+		return nil
+	}
+	var p models.ExportParams
+	if err := json.Unmarshal(job.Params, &p); err != nil {
+		return fmt.Errorf("read the job's parameters: %w", err)
+	}
+	if len(p.Types) == 0 && !c.MayReadAll() {
+		return models.Errorf(models.KindForbidden, "the token does not cover all that this job exports")
+	}
+	for _, code := range p.Types {
+		if code != noType && !c.MayRead(fhir.TypeName(code)) {
+			return models.Errorf(models.KindForbidden, "the token does not cover all that this job exports: %s", fhir.TypeName(code))
 		}
 	}
 	return nil
@@ -99,49 +123,19 @@ func mayExport(c *auth.Caller, p *models.ExportParams) error {
 // requestURL is the URL that was called, as the client knows it (Bulk Data Access 2.0.0, manifest "request").
 func (s *Service) requestURL(r *http.Request) string {
 	url := s.Base + strings.TrimPrefix(r.URL.EscapedPath(), "/fhir")
-	if r.URL.RawQuery != "" {
-		url += "?" + r.URL.RawQuery
+	if r.URL.RawQuery == "" {
+		return url
 	}
-	return url
-}
-
-func idempotencyKey(h http.Header) string {
-	key := h.Get("Idempotency-Key")
-	if len(key) > 255 {
-		sum := sha256.Sum256([]byte(key))
-		return fmt.Sprintf("%x", sum)
-	}
-	return key
-}
-
-// asyncHeaders checks Accept and Prefer of a kick-off. Both are lists with parameters; other preferences are let be.
-func asyncHeaders(h http.Header) error {
-	if !prefers(h, "respond-async") {
-		return models.Errorf(models.KindInvalid, "this operation only runs asynchronously: send Prefer: respond-async").At("http.Prefer")
-	}
-	accept := h.Values("Accept")
-	if len(accept) == 0 {
-		return models.Errorf(models.KindInvalid, "send Accept: application/fhir+json").At("http.Accept")
-	}
-	for item := range strings.SplitSeq(strings.Join(accept, ","), ",") {
-		media, _, err := mime.ParseMediaType(strings.TrimSpace(item))
-		if err == nil && slices.Contains([]string{"application/fhir+json", "application/json", "application/*", "*/*"}, media) {
-			return nil
+	var b strings.Builder
+	b.WriteString(url + "?")
+	for _, c := range []byte(r.URL.RawQuery) {
+		if c > ' ' && c < 0x7f {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c) // it should have been sent so
 		}
 	}
-	return models.Errorf(models.KindInvalid, "the answer can only be application/fhir+json: send Accept: application/fhir+json").At("http.Accept")
-}
-
-// prefers reports whether a Prefer header (RFC 7240) has a preference, given as "name" or "name=value".
-func prefers(h http.Header, want string) bool {
-	for item := range strings.SplitSeq(strings.Join(h.Values("Prefer"), ","), ",") {
-		for part := range strings.SplitSeq(item, ";") {
-			if strings.EqualFold(strings.ReplaceAll(strings.TrimSpace(part), " ", ""), want) {
-				return true
-			}
-		}
-	}
-	return false
+	return b.String()
 }
 
 // parameter is one parameter of a kick-off, from the query or from a Parameters body.
@@ -153,24 +147,19 @@ type parameter struct {
 
 // readParameters reads the parameters of a kick-off from the query and, with POST, from a Parameters resource.
 func readParameters(w http.ResponseWriter, r *http.Request) ([]parameter, error) {
-	var out []parameter
-	query, err := parseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, err
+	out, err := parseQuery(r.URL.RawQuery)
+	if err != nil || r.Method != http.MethodPost {
+		return out, err
 	}
-	out = append(out, query...)
-	if r.Method != http.MethodPost {
-		return out, nil
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxKickoffBody))
-	if _, over := asMaxBytes(err); over {
-		return nil, models.Errorf(models.KindTooLarge, "the body is over the limit of %d bytes", maxKickoffBody)
+	body, err := io.ReadAll(requestBody(w, r, maxKickoffBody))
+	if fault := bodyFault(err); fault != nil {
+		return nil, fault
 	}
 	if err != nil {
 		return nil, models.Errorf(models.KindInvalid, "the body could not be read to its end")
 	}
 	if len(strings.TrimSpace(string(body))) == 0 {
-		return out, nil
+		return out, nil // with neither body nor Content-Type some clients send all they have to say in the query
 	}
 	if err := jsonBody(r.Header); err != nil {
 		return nil, err
@@ -179,22 +168,16 @@ func readParameters(w http.ResponseWriter, r *http.Request) ([]parameter, error)
 	if err != nil {
 		return nil, err
 	}
+	if !unambiguous(body) {
+		return nil, models.Errorf(models.KindInvalid, "an element is there twice in one object").At("Parameters")
+	}
 	for i, p := range doc.Parameter {
 		where := fmt.Sprintf("Parameters.parameter[%d]", i)
-		value, ok := p.Text()
-		if p.Name == "" || !ok {
-			return nil, models.Errorf(models.KindInvalid, "a parameter needs a name and a value[x]").At(where)
+		if p.Name == "" {
+			return nil, models.Errorf(models.KindInvalid, "a parameter needs a name").At(where)
 		}
+		value, _ := p.Text() // "" for values that are no string; no parameter that is supported takes such
 		out = append(out, parameter{p.Name, value, where})
 	}
 	return out, nil
-}
-
-// jsonBody checks that a body is declared as JSON.
-func jsonBody(h http.Header) error {
-	media, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if err != nil || media != "application/fhir+json" && media != "application/json" {
-		return models.Errorf(models.KindMediaType, "send the body as application/fhir+json").At("http.Content-Type")
-	}
-	return nil
 }

@@ -24,8 +24,15 @@ const describeTimeout = time.Second
 
 // status answers a poll (Bulk Data Access 2.0.0, "Bulk Data Status Request").
 func (s *Service) status(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
-	job, err := s.ownJob(r.Context(), caller, r.PathValue("job"))
+	id := r.PathValue("job")
+	if early := s.polls.wait(caller.ClientID, id, s.now()); early > 0 {
+		return models.Errorf(models.KindThrottled, "this job is polled too often; wait as long as Retry-After says. The job goes on").Wait(early)
+	}
+	job, err := s.ownJob(r.Context(), caller, id)
 	if err != nil {
+		return err
+	}
+	if err := covers(caller, job); err != nil {
 		return err
 	}
 	if job.ExpiresAt != nil && !s.now().Before(*job.ExpiresAt) {
@@ -35,9 +42,11 @@ func (s *Service) status(w http.ResponseWriter, r *http.Request, caller *auth.Ca
 	case models.StateCompleted:
 		return s.complete(w, r, job)
 	case models.StateFailed:
-		return failed(job)
+		answer.Tell(w, r, s.Log, failed(job))
+		return nil
 	case models.StateCancelled:
 		return models.Errorf(models.KindNotFound, "the job was cancelled")
+	case models.StateAccepted, models.StateRunning:
 	}
 	if s.runIsOver(r.Context(), job) {
 		// The run may have finished after the job was read.
@@ -109,9 +118,12 @@ func (s *Service) inProgress(w http.ResponseWriter, r *http.Request, job *models
 	if err != nil {
 		return models.Errorf(models.KindUnavailable, "progress cannot be read at the moment; try again").Wait(5).Because(err)
 	}
-	percent := 100 * done / max(total, 1)
 	h := w.Header()
-	h.Set("X-Progress", fmt.Sprintf("%d%%, %d of %d %s", min(percent, 99), done, total, what))
+	if total > 0 {
+		h.Set("X-Progress", fmt.Sprintf("%d%%, %d of %d %s", min(100*done/total, 99), done, total, what))
+	} else {
+		h.Set("X-Progress", "0%, waiting to be planned")
+	}
 	h.Set("Retry-After", strconv.Itoa(retryAfter(s.now().Sub(job.CreatedAt))))
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", "0")
@@ -132,7 +144,8 @@ func (s *Service) deleteJob(w http.ResponseWriter, r *http.Request, caller *auth
 	if err := s.Store.DeleteJob(r.Context(), job.ID, s.now()); err != nil {
 		return models.Errorf(models.KindUnavailable, "the job cannot be deleted at the moment; try again").Wait(5).Because(err)
 	}
-	if err := s.dismantle(r.Context(), job); err != nil {
+	err = s.dismantle(r.Context(), job)
+	if _, gone := errors.AsType[*serviceerror.NotFound](err); err != nil && !gone {
 		s.Log.ErrorContext(r.Context(), "a deleted job's run could not be told", "job", job.ID, "error", err.Error())
 	}
 	w.Header().Set("Content-Length", "0")

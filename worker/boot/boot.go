@@ -15,10 +15,10 @@ import (
 	"sync"
 	"time"
 
+	"go.temporal.io/sdk/client"
+
 	"pdexbulk/models/blob"
 	"pdexbulk/models/store"
-
-	"go.temporal.io/sdk/client"
 )
 
 // Needs says which dependencies a program uses. Those it does not need are neither configured nor opened nor checked.
@@ -189,7 +189,7 @@ func (m *Main) run(ctx context.Context) (err error) {
 		addrs:  map[string]string{},
 	}
 	for _, name := range Unknown(m.Environ, m.Extra...) {
-		p.Log.Warn("unknown variable in the environment", "variable", name)
+		p.Log.WarnContext(ctx, "unknown variable in the environment", "variable", name)
 	}
 	// Whatever was opened or started is stopped again, also when a later step fails.
 	defer func() { err = errors.Join(err, p.shutdown(context.WithoutCancel(ctx))) }()
@@ -204,10 +204,10 @@ func (m *Main) run(ctx context.Context) (err error) {
 	}
 	m.process, p.serving = p, true
 	close(m.ready)
-	p.Log.Info("started")
+	p.Log.InfoContext(ctx, "started")
 	select {
 	case <-ctx.Done():
-		p.Log.Info("stopping")
+		p.Log.InfoContext(ctx, "stopping")
 		return nil
 	case err := <-p.failed:
 		return err
@@ -283,7 +283,7 @@ func (p *Process) openTemporal(ctx context.Context, adjust []func(*client.Option
 		}
 		p.Codec = codec
 	} else {
-		p.Log.Warn("workflow payloads are not encrypted: PDEX_PAYLOAD_KEYS is empty")
+		p.Log.WarnContext(ctx, "workflow payloads are not encrypted: PDEX_PAYLOAD_KEYS is empty")
 	}
 	opts, err := TemporalOptions(p.Config.Temporal, p.Codec, p.Log)
 	if err != nil {
@@ -330,7 +330,7 @@ func (p *Process) patiently(ctx context.Context, name string, try func(context.C
 			}
 			return err
 		case <-retry.C:
-			p.Log.Info("waiting for a dependency", "dependency", name, "class", errorClass(err))
+			p.Log.InfoContext(ctx, "waiting for a dependency", "dependency", name, "class", errorClass(err))
 		}
 	}
 }

@@ -13,13 +13,13 @@ import (
 	"testing"
 	"time"
 
-	"pdexbulk/worker/boot"
-
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
+
+	"pdexbulk/worker/boot"
 )
 
 // running is a Main at work.
@@ -127,7 +127,7 @@ func TestShutdownOrder(t *testing.T) {
 	}
 	slow := make(chan answer, 1)
 	go func() {
-		resp, err := http.Get(url + "/slow") //nolint:noctx // the request must not end with anything of ours
+		resp, err := http.Get(url + "/slow") // the request must not end with anything of ours
 		if err != nil {
 			slow <- answer{err: err}
 			return
@@ -140,7 +140,7 @@ func TestShutdownOrder(t *testing.T) {
 	go r.Close()
 	require.Equal(t, http.StatusServiceUnavailable, wait(t, drained))
 	require.Eventually(t, func() bool {
-		resp, err := http.Get(url) //nolint:noctx // as above
+		resp, err := http.Get(url) // as above
 		if err == nil {
 			_ = resp.Body.Close()
 		}
@@ -171,7 +171,7 @@ func TestGraceEnds(t *testing.T) {
 	})
 	r.awaitReady(t)
 	go func() {
-		resp, err := http.Get("http://" + r.Addr("api")) //nolint:noctx // cut off by the server
+		resp, err := http.Get("http://" + r.Addr("api")) // cut off by the server
 		if err == nil {
 			_ = resp.Body.Close()
 		}

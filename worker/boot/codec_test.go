@@ -8,15 +8,15 @@ import (
 	"strings"
 	"testing"
 
-	"pdexbulk/models"
-	"pdexbulk/worker/boot"
-
 	"github.com/stretchr/testify/require"
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
+
+	"pdexbulk/models"
+	"pdexbulk/worker/boot"
 )
 
 func key(id string, b byte) string {

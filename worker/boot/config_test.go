@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"pdexbulk/worker/boot"
-
 	"github.com/stretchr/testify/require"
+
+	"pdexbulk/worker/boot"
 )
 
 // minimal is the least a production process is started with.

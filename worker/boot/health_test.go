@@ -11,10 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"pdexbulk/models"
 	"pdexbulk/worker/boot"
-
-	"github.com/stretchr/testify/require"
 )
 
 func probe(t *testing.T, h http.Handler, path string) (int, map[string]string) {

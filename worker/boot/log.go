@@ -5,7 +5,7 @@ import (
 	"encoding"
 	"fmt"
 	"io"
-	"log"
+	"log" //nolint:depguard // net/http reports its errors to a *log.Logger
 	"log/slog"
 	"reflect"
 	"runtime/debug"

@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"pdexbulk/worker/boot"
-
 	"github.com/stretchr/testify/require"
 	commonpb "go.temporal.io/api/common/v1"
 	temporallog "go.temporal.io/sdk/log"
+
+	"pdexbulk/worker/boot"
 )
 
 const phi = "Zebulon"

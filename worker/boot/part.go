@@ -71,7 +71,7 @@ func (p *Process) Serve(ctx context.Context, name, addr string, h http.Handler, 
 		serve = func() error { return srv.ServeTLS(l, "", "") }
 	}
 	p.addrs[name] = l.Addr().String()
-	p.Log.Info("listening", "server", name, "listen", l.Addr().String())
+	p.Log.InfoContext(ctx, "listening", "server", name, "listen", l.Addr().String())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -142,6 +142,6 @@ func (p *Process) shutdown(ctx context.Context) error {
 			fails = errors.Join(fails, fmt.Errorf("stop %s: %w", part.name, err))
 		}
 	}
-	p.Log.Info("stopped")
+	p.Log.InfoContext(ctx, "stopped")
 	return fails
 }

@@ -9,12 +9,12 @@ import (
 	"net/http"
 	"os"
 
-	"pdexbulk/models"
-
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	temporallog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
+
+	"pdexbulk/models"
 )
 
 // maxCodecBody bounds a request to the codec server, in bytes: a page of a workflow's history fits.

@@ -58,10 +58,27 @@ func Setup(ctx context.Context, p *boot.Process, cfg *Config) error {
 		Store: p.Store, Files: p.Blob, Log: p.Log, ImportRoots: p.Config.Work.ImportRoots, Retention: cfg.Retention,
 		Holder: activities.Holder{Name: cfg.HolderName, IDs: cfg.HolderIDs, SensitiveData: cfg.SensitiveData},
 	})
+	go sweep(ctx, p)
 	if err := p.Serve(ctx, "health", p.Config.HTTP.HealthListen, p.Health.Handler(), false); err != nil {
 		return err
 	}
 	return p.Work("worker", w)
+}
+
+// sweepAfter is how old an unfinished write in the file store must be to have lost its writer: far older than the longest
+// activity.
+const sweepAfter = 24 * time.Hour
+
+// sweep removes what processes that died have left half written in the file store. Nothing ever leads to it, but it may hold
+// health data. What it cannot do now the next worker that starts will.
+func sweep(ctx context.Context, p *boot.Process) {
+	n, err := p.Blob.Sweep(ctx, time.Now().Add(-sweepAfter))
+	switch {
+	case err != nil && ctx.Err() == nil:
+		p.Log.WarnContext(ctx, "unfinished writes could not be removed", "error", err.Error())
+	case n > 0:
+		p.Log.InfoContext(ctx, "unfinished writes were removed", "count", n)
+	}
 }
 
 // addSearchAttributes registers the attributes that operators find runs by. Where we may not (Temporal Cloud), an

@@ -1,0 +1,205 @@
+package bulk_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"pdexbulk/api/server"
+	"pdexbulk/dev/apitest"
+	"pdexbulk/models"
+	"pdexbulk/worker/boot"
+)
+
+func status(t *testing.T, c *apitest.Caller, job *models.Job) *apitest.Answer {
+	t.Helper()
+	return c.Do(t, http.MethodGet, "/fhir/bulk-status/"+job.ID, "")
+}
+
+// complete finishes a job with the given files.
+func complete(t *testing.T, c *apitest.Caller, job *models.Job, expires time.Time, files ...models.JobFile) {
+	t.Helper()
+	_, err := c.Store.StartJob(t.Context(), job.ID, "exporting", time.Now())
+	require.NoError(t, err)
+	for i := range files {
+		files[i].JobID, files[i].File, files[i].LastChunk = job.ID, i, -1
+	}
+	done, err := c.Store.CompleteJob(t.Context(), job.ID, files, models.Accounting{}, time.Now(), expires, nil)
+	require.NoError(t, err)
+	require.True(t, done)
+}
+
+func TestStatusOfARunningJob(t *testing.T) {
+	t.Parallel()
+	c := apitest.New(t, nil).Client(t, "backend", models.ClientBackend, "")
+	job := c.KickOff(t, http.MethodGet, "/fhir/$export", "")
+	for range 2 { // accepted, then running, with no worker anywhere
+		resp := status(t, c, job)
+		require.Equal(t, http.StatusAccepted, resp.StatusCode, resp.Text)
+		require.Empty(t, resp.Text)
+		require.Equal(t, "no-store", resp.Header.Get("Cache-Control"))
+		seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+		require.NoError(t, err)
+		require.Positive(t, seconds)
+		require.Regexp(t, `^\d+%, `, resp.Header.Get("X-Progress"))
+		require.Less(t, len(resp.Header.Get("X-Progress")), 100)
+		head := c.Do(t, http.MethodHead, "/fhir/bulk-status/"+job.ID, "")
+		require.Equal(t, http.StatusAccepted, head.StatusCode)
+		_, err = c.Store.StartJob(t.Context(), job.ID, "exporting", time.Now())
+		require.NoError(t, err)
+	}
+	match := c.API.Client(t, "payer", models.ClientPayer, "")
+	running := match.KickOff(t, http.MethodPost, matchPath, parameters(member, member))
+	require.Equal(t, "0%, 0 of 2 members", status(t, match, running).Header.Get("X-Progress"))
+	require.NoError(t, c.Store.SaveOutcomes(t.Context(), running.ID, 0, nil))
+	require.Equal(t, "99%, 2 of 2 members", status(t, match, running).Header.Get("X-Progress"), "it is not done before it is")
+}
+
+func TestStatusOfAFinishedJob(t *testing.T) {
+	t.Parallel()
+	c := apitest.New(t, nil).Client(t, "backend", models.ClientBackend, "")
+	expires := time.Now().Add(time.Hour).UTC()
+	job := c.KickOff(t, http.MethodGet, "/fhir/$export?_type=Patient", "")
+	complete(t, c, job, expires,
+		models.JobFile{Kind: "output", Type: "Patient", Lines: 3, RawLen: 3, PackedLen: 3},
+		models.JobFile{Kind: "error", Type: "OperationOutcome", Lines: 1, RawLen: 3, PackedLen: 3})
+	resp := status(t, c, job)
+	require.Equal(t, http.StatusOK, resp.StatusCode, resp.Text)
+	require.Equal(t, "application/json", resp.Header.Get("Content-Type"))
+	at, err := http.ParseTime(resp.Header.Get("Expires"))
+	require.NoError(t, err)
+	require.Equal(t, expires.Truncate(time.Second), at)
+	var m map[string]any
+	require.NoError(t, json.Unmarshal([]byte(resp.Text), &m))
+	stored, err := c.Store.Job(t.Context(), job.ID)
+	require.NoError(t, err)
+	require.Equal(t, map[string]any{
+		"transactionTime": stored.TransactionTime.UTC().Format("2006-01-02T15:04:05.000Z"),
+		"request":         c.Base + "/$export?_type=Patient", "requiresAccessToken": true, "deleted": []any{},
+		"output": []any{map[string]any{"type": "Patient", "count": 3.0, "url": c.Base + "/bulk-files/" + job.ID + "/0.Patient.ndjson"}},
+		"error":  []any{map[string]any{"type": "OperationOutcome", "count": 1.0, "url": c.Base + "/bulk-files/" + job.ID + "/1.OperationOutcome.ndjson"}},
+	}, m)
+	require.Equal(t, resp.Text, status(t, c, job).Text, "a manifest does not change")
+}
+
+func TestStatusOfOtherEnds(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, nil)
+	c := a.Client(t, "backend", models.ClientBackend, "")
+	start := func() *models.Job { return c.KickOff(t, http.MethodGet, "/fhir/$export", "") }
+
+	failed := start()
+	require.NoError(t, a.Store.FailJob(t.Context(), failed.ID, models.StateFailed, "the reason", time.Now()))
+	require.Equal(t, "the reason", status(t, c, failed).Refused(t, 500).Issue[0].Diagnostics)
+	require.NotContains(t, a.Log(), "request failed", "a job that failed is no fault of the request")
+
+	cancelled := start()
+	require.NoError(t, a.Store.FailJob(t.Context(), cancelled.ID, models.StateCancelled, "", time.Now()))
+	status(t, c, cancelled).Refused(t, 404)
+
+	expired := start()
+	complete(t, c, expired, time.Now().Add(-time.Second))
+	require.Equal(t, "deleted", status(t, c, expired).Refused(t, 410).Issue[0].Code)
+
+	terminated := start()
+	require.NoError(t, a.Temporal.TerminateWorkflow(t.Context(), "export-"+terminated.ID, "", "an operator's doing"))
+	require.Equal(t, "exception", status(t, c, terminated).Refused(t, 500).Issue[0].Code)
+
+	other := a.Client(t, "other", models.ClientBackend, "")
+	status(t, other, failed).Refused(t, 404)
+	for _, id := range []string{models.NewID(), "x", "..", strings.ToUpper(failed.ID), failed.ID + "%00", "%ff", strings.Repeat("9", 4000)} {
+		c.Do(t, http.MethodGet, "/fhir/bulk-status/"+id, "").Refused(t, 404)
+		c.Do(t, http.MethodDelete, "/fhir/bulk-status/"+id, "").Refused(t, 404)
+	}
+	other.Do(t, http.MethodDelete, "/fhir/bulk-status/"+failed.ID, "").Refused(t, 404)
+	status(t, c, failed).Refused(t, 500)
+}
+
+// A poll must work while Temporal does not answer, and so must a delete.
+func TestStatusWithoutTemporal(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, nil)
+	broken := apitest.New(t, func(p *boot.Process, _ *server.Config) {
+		p.Store, p.Blob, p.Temporal = a.Store, a.Files, brokenTemporal{p.Temporal}
+	})
+	job := a.Client(t, "backend", models.ClientBackend, "").KickOff(t, http.MethodGet, "/fhir/$export", "")
+	c := broken.Login(t, "backend", "")
+	require.Equal(t, http.StatusAccepted, status(t, c, job).StatusCode)
+	require.Equal(t, http.StatusAccepted, c.Do(t, http.MethodDelete, "/fhir/bulk-status/"+job.ID, "").StatusCode)
+	status(t, c, job).Refused(t, 404)
+	require.Contains(t, broken.Log(), errTemporal.Error())
+}
+
+func TestStatusWithoutDatabase(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, nil)
+	c := a.Client(t, "backend", models.ClientBackend, "")
+	job := c.KickOff(t, http.MethodGet, "/fhir/$export", "")
+	require.Equal(t, http.StatusAccepted, status(t, c, job).StatusCode)
+	a.Store.Close()
+	resp := status(t, c, job)
+	o := resp.Refused(t, 503)
+	require.Equal(t, "transient", o.Issue[0].Code)
+	require.NotEmpty(t, resp.Header.Get("Retry-After"))
+	require.Contains(t, a.Log(), "closed pool", "the cause is logged")
+	require.NotContains(t, resp.Text, "pool")
+}
+
+func TestDelete(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, nil)
+	c := a.Client(t, "backend", models.ClientBackend, "")
+	running := c.KickOff(t, http.MethodGet, "/fhir/$export", "")
+	finished := c.KickOff(t, http.MethodGet, "/fhir/Patient/$export", "")
+	putBlob(t, c, "exports/x", []byte("x"))
+	complete(t, c, finished, time.Now().Add(time.Hour), models.JobFile{Kind: "output", Type: "Patient", BlobKey: "exports/x", Lines: 1, RawLen: 1, PackedLen: 1})
+
+	for _, job := range []*models.Job{running, finished} {
+		resp := c.Do(t, http.MethodDelete, "/fhir/bulk-status/"+job.ID, "")
+		require.Equal(t, http.StatusAccepted, resp.StatusCode)
+		require.Empty(t, resp.Text)
+		status(t, c, job).Refused(t, 404)
+		c.Do(t, http.MethodDelete, "/fhir/bulk-status/"+job.ID, "").Refused(t, 404)
+		c.Do(t, http.MethodGet, "/fhir/bulk-files/"+job.ID+"/0.Patient.ndjson", "").Refused(t, 404)
+	}
+	run, err := a.Temporal.DescribeWorkflowExecution(t.Context(), "export-"+running.ID, "")
+	require.NoError(t, err)
+	history := a.Temporal.GetWorkflowHistory(t.Context(), "export-"+running.ID, run.GetWorkflowExecutionInfo().GetExecution().GetRunId(), false, 0)
+	cancelled := false
+	for history.HasNext() {
+		event, err := history.Next()
+		require.NoError(t, err)
+		cancelled = cancelled || event.GetWorkflowExecutionCancelRequestedEventAttributes() != nil
+	}
+	require.True(t, cancelled)
+	require.NotContains(t, a.Log(), "could not be told", "a finished job without a run to tell is as it should be")
+}
+
+// ST-04, RL-02, RL-05: hot polling is slowed down, without harm to the job or to others.
+func TestHotPolling(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, func(_ *boot.Process, cfg *server.Config) { cfg.PollBurst = 3; cfg.OpenJobs = 0 })
+	c := a.Client(t, "backend", models.ClientBackend, "")
+	job := c.KickOff(t, http.MethodGet, "/fhir/$export", "")
+	other := c.KickOff(t, http.MethodGet, "/fhir/Patient/$export", "")
+	var slowed *apitest.Answer
+	for range 50 {
+		if resp := status(t, c, job); resp.StatusCode != http.StatusAccepted {
+			slowed = resp
+			break
+		}
+	}
+	require.NotNil(t, slowed)
+	require.Equal(t, "throttled", slowed.Refused(t, 429).Issue[0].Code)
+	seconds, err := strconv.Atoi(slowed.Header.Get("Retry-After"))
+	require.NoError(t, err)
+	require.Positive(t, seconds)
+	require.Equal(t, http.StatusAccepted, status(t, c, other).StatusCode)
+	complete(t, c, job, time.Now().Add(time.Hour))
+	require.Eventually(t, func() bool { return status(t, c, job).StatusCode == http.StatusOK }, eventually, 300*time.Millisecond)
+}

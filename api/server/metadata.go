@@ -1,0 +1,60 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"pdexbulk/api/answer"
+	"pdexbulk/api/auth"
+	"pdexbulk/api/bulk"
+	"pdexbulk/api/capability"
+	"pdexbulk/models"
+)
+
+// metadata serves the CapabilityStatement, to everybody (https://hl7.org/fhir/R4/http.html#capabilities).
+type metadata struct {
+	body []byte
+	log  *slog.Logger
+}
+
+func newMetadata(base, tokenURL string, since time.Time, log *slog.Logger) (*metadata, error) {
+	var search []capability.SearchParam
+	for _, p := range bulk.GroupSearch {
+		search = append(search, capability.SearchParam{Name: p.Name, Type: p.Type, Definition: p.Definition})
+	}
+	body, err := capability.Build(capability.Server{
+		Base: base, TokenURL: tokenURL, Version: version, Since: since, Types: resourceTypes(), Search: search,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("write the CapabilityStatement: %w", err)
+	}
+	return &metadata{body, log}, nil
+}
+
+func (m *metadata) addRoute(api huma.API) {
+	op := &huma.Operation{
+		OperationID: "metadata", Method: http.MethodGet, Path: auth.FHIRPath + "/metadata", Summary: "What this server can do",
+		Tags: []string{"FHIR"}, Security: []map[string][]string{}, // none
+		Responses: map[string]*huma.Response{"200": {Description: "a CapabilityStatement"}},
+	}
+	api.OpenAPI().AddOperation(op)
+	api.Adapter().Handle(op, func(ctx huma.Context) {
+		r, w := humago.Unwrap(ctx)
+		// A plus sign that was not percent-encoded arrives as a space.
+		format, _, _ := strings.Cut(strings.ReplaceAll(r.URL.Query().Get("_format"), " ", "+"), ";")
+		if !slices.Contains([]string{"", "json", "application/json", "application/fhir+json", "text/json"}, strings.ToLower(format)) {
+			err := models.Errorf(models.KindInvalid, "the only format is application/fhir+json").At("_format")
+			answer.Outcome(w, r, m.log, err)
+			return
+		}
+		w.Header().Set("Cache-Control", "public, max-age=300")
+		answer.Write(w, http.StatusOK, answer.FHIRJSON, m.body)
+	})
+}
