@@ -7,10 +7,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
+	"pdexbulk/dev/bench"
 	"pdexbulk/dev/demo"
 	"pdexbulk/dev/stack/pgtest"
 )
@@ -18,7 +22,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	code, err := run(ctx, os.Args[1:])
+	code, err := dispatch(ctx, os.Args[1:])
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "dev:", err)
 		code = max(code, 1)
@@ -28,13 +32,20 @@ func main() {
 }
 
 var commands = map[string]func(ctx context.Context, args []string) (int, error){
+	"bench":         runBench,
 	"demo":          runDemo,
+	"env":           printEnv,
+	"openapi":       writeOpenAPI,
+	"run":           runStack,
+	"seed":          makeSeed,
+	"token":         printToken,
+	"tools":         makeTools,
 	"with-postgres": withPostgres,
 }
 
-func run(ctx context.Context, args []string) (int, error) {
+func dispatch(ctx context.Context, args []string) (int, error) {
 	if len(args) == 0 || commands[args[0]] == nil {
-		return 2, errors.New("name a command: demo, with-postgres")
+		return 2, errors.New("name a command: " + strings.Join(slices.Sorted(maps.Keys(commands)), ", "))
 	}
 	return commands[args[0]](ctx, args[1:])
 }
@@ -50,8 +61,24 @@ func runDemo(ctx context.Context, args []string) (int, error) {
 	return 0, demo.Run(ctx, o)
 }
 
+func runBench(ctx context.Context, args []string) (int, error) {
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	o := bench.Options{Out: os.Stdout}
+	f.StringVar(&o.Data, "data", "", "folder of NDJSON files to measure with (default: made for it)")
+	f.IntVar(&o.Members, "members", 0, "members to make data for (default 34000, about three million resources)")
+	f.IntVar(&o.Rounds, "rounds", 0, "measurements of each kind (default 5)")
+	f.StringVar(&o.Dir, "dir", "", "folder to keep the loaded store in between runs (default: thrown away)")
+	if err := f.Parse(args); err != nil {
+		return 2, err
+	}
+	return 0, bench.Run(ctx, o)
+}
+
 // withPostgres runs a command with TEST_DATABASE_URL set to a Postgres made for it.
 func withPostgres(ctx context.Context, args []string) (int, error) {
+	if len(args) > 0 && args[0] == "--" {
+		args = args[1:]
+	}
 	if len(args) == 0 {
 		return 2, errors.New("with-postgres: name the command to run")
 	}

@@ -154,20 +154,27 @@ type panel struct {
 
 var panels = [...]panel{
 	panelMetabolic: {"24323-8", "Comprehensive metabolic panel", []analyte{
-		{"2345-7", "Glucose [Mass/volume] in Serum or Plasma", "mg/dL", 68, 132, 0}, {"2160-0", "Creatinine [Mass/volume] in Serum or Plasma", "mg/dL", 55, 145, 2},
-		{"2951-2", "Sodium [Moles/volume] in Serum or Plasma", "mmol/L", 134, 146, 0}, {"2823-3", "Potassium [Moles/volume] in Serum or Plasma", "mmol/L", 34, 52, 1},
+		{"2345-7", "Glucose [Mass/volume] in Serum or Plasma", "mg/dL", 68, 132, 0},
+		{"2160-0", "Creatinine [Mass/volume] in Serum or Plasma", "mg/dL", 55, 145, 2},
+		{"2951-2", "Sodium [Moles/volume] in Serum or Plasma", "mmol/L", 134, 146, 0},
+		{"2823-3", "Potassium [Moles/volume] in Serum or Plasma", "mmol/L", 34, 52, 1},
 		{"1742-6", "Alanine aminotransferase [Enzymatic activity/volume] in Serum or Plasma", "U/L", 9, 62, 0},
 	}},
 	panelBlood: {"58410-2", "CBC panel - Blood by Automated count", []analyte{
-		{"718-7", "Hemoglobin [Mass/volume] in Blood", "g/dL", 98, 171, 1}, {"4544-3", "Hematocrit [Volume Fraction] of Blood by Automated count", "%", 312, 498, 1},
-		{"6690-2", "Leukocytes [#/volume] in Blood by Automated count", "10*3/uL", 38, 118, 1}, {"777-3", "Platelets [#/volume] in Blood by Automated count", "10*3/uL", 142, 402, 0},
+		{"718-7", "Hemoglobin [Mass/volume] in Blood", "g/dL", 98, 171, 1},
+		{"4544-3", "Hematocrit [Volume Fraction] of Blood by Automated count", "%", 312, 498, 1},
+		{"6690-2", "Leukocytes [#/volume] in Blood by Automated count", "10*3/uL", 38, 118, 1},
+		{"777-3", "Platelets [#/volume] in Blood by Automated count", "10*3/uL", 142, 402, 0},
 	}},
 	panelLipid: {"57698-3", "Lipid panel with direct LDL - Serum or Plasma", []analyte{
-		{"2093-3", "Cholesterol [Mass/volume] in Serum or Plasma", "mg/dL", 138, 262, 0}, {"2571-8", "Triglyceride [Mass/volume] in Serum or Plasma", "mg/dL", 62, 248, 0},
-		{"2085-9", "Cholesterol in HDL [Mass/volume] in Serum or Plasma", "mg/dL", 31, 78, 0}, {"18262-6", "Cholesterol in LDL [Mass/volume] in Serum or Plasma by Direct assay", "mg/dL", 58, 178, 0},
+		{"2093-3", "Cholesterol [Mass/volume] in Serum or Plasma", "mg/dL", 138, 262, 0},
+		{"2571-8", "Triglyceride [Mass/volume] in Serum or Plasma", "mg/dL", 62, 248, 0},
+		{"2085-9", "Cholesterol in HDL [Mass/volume] in Serum or Plasma", "mg/dL", 31, 78, 0},
+		{"18262-6", "Cholesterol in LDL [Mass/volume] in Serum or Plasma by Direct assay", "mg/dL", 58, 178, 0},
 	}},
 	panelDiabetes: {"55399-0", "Diabetes tracking panel", []analyte{
-		{"4548-4", "Hemoglobin A1c/Hemoglobin.total in Blood", "%", 54, 104, 1}, {"2345-7", "Glucose [Mass/volume] in Serum or Plasma", "mg/dL", 88, 226, 0},
+		{"4548-4", "Hemoglobin A1c/Hemoglobin.total in Blood", "%", 54, 104, 1},
+		{"2345-7", "Glucose [Mass/volume] in Serum or Plasma", "mg/dL", 88, 226, 0},
 		{"14959-1", "Microalbumin/Creatinine [Mass Ratio] in Urine", "mg/g", 4, 72, 0},
 	}},
 	panelThyroid: {"24348-5", "Thyroid panel - Serum or Plasma", []analyte{
@@ -188,8 +195,18 @@ var panels = [...]panel{
 type term struct{ code, name string }
 
 var vaccines = []term{
-	{"140", "Influenza, seasonal, injectable, preservative free"}, {"208", "COVID-19, mRNA, 30 mcg/0.3 mL dose"}, {"115", "Tdap"}, {"187", "Zoster recombinant"}, {"133", "Pneumococcal conjugate PCV 13"},
-	{"08", "Hep B, adolescent or pediatric"}, {"03", "MMR"}, {"21", "Varicella"}, {"10", "IPV"}, {"106", "DTaP, 5 pertussis antigens"}, {"165", "HPV9"}, {"114", "Meningococcal MCV4P"},
+	{"140", "Influenza, seasonal, injectable, preservative free"},
+	{"208", "COVID-19, mRNA, 30 mcg/0.3 mL dose"},
+	{"115", "Tdap"},
+	{"187", "Zoster recombinant"},
+	{"133", "Pneumococcal conjugate PCV 13"},
+	{"08", "Hep B, adolescent or pediatric"},
+	{"03", "MMR"},
+	{"21", "Varicella"},
+	{"10", "IPV"},
+	{"106", "DTaP, 5 pertussis antigens"},
+	{"165", "HPV9"},
+	{"114", "Meningococcal MCV4P"},
 }
 
 // Immunizations of the young start at childVaccines in vaccines.
@@ -199,10 +216,20 @@ var procedures = []struct {
 	snomed, name, cpt string
 	cents             int
 }{
-	{"268400002", "12 lead electrocardiogram", "93000", 8900}, {"399208008", "Plain X-ray of chest", "71046", 14200}, {"45036003", "Ultrasonography of abdomen", "76700", 32800},
-	{"73761001", "Colonoscopy", "45378", 148000}, {"71388002", "Skin lesion removal", "11102", 21700}, {"274474001", "Bone immobilization with splint", "29125", 16500},
-	{"127783003", "Spirometry", "94010", 9800}, {"91251008", "Physical therapy session", "97110", 7600}, {"104091002", "Hemogram automated", "85025", 2900}, {"113091000", "Magnetic resonance imaging", "72148", 118500},
-	{"24623002", "Screening mammography", "77067", 27900}, {"18286008", "Catheterization of heart", "93458", 894000}, {"52734007", "Total replacement of hip", "27130", 2410000}, {"80146002", "Appendectomy", "44970", 1380000},
+	{"268400002", "12 lead electrocardiogram", "93000", 8900},
+	{"399208008", "Plain X-ray of chest", "71046", 14200},
+	{"45036003", "Ultrasonography of abdomen", "76700", 32800},
+	{"73761001", "Colonoscopy", "45378", 148000},
+	{"71388002", "Skin lesion removal", "11102", 21700},
+	{"274474001", "Bone immobilization with splint", "29125", 16500},
+	{"127783003", "Spirometry", "94010", 9800},
+	{"91251008", "Physical therapy session", "97110", 7600},
+	{"104091002", "Hemogram automated", "85025", 2900},
+	{"113091000", "Magnetic resonance imaging", "72148", 118500},
+	{"24623002", "Screening mammography", "77067", 27900},
+	{"18286008", "Catheterization of heart", "93458", 894000},
+	{"52734007", "Total replacement of hip", "27130", 2410000},
+	{"80146002", "Appendectomy", "44970", 1380000},
 }
 
 // The last inpatientProcedures of procedures are done in hospital only.
@@ -212,26 +239,43 @@ var dentalServices = []struct {
 	term
 	cents int
 }{
-	{term{"D0120", "Periodic oral evaluation"}, 5800}, {term{"D1110", "Prophylaxis, adult"}, 10200}, {term{"D0274", "Bitewings, four images"}, 7100}, {term{"D2392", "Resin composite, two surfaces"}, 23500},
-	{term{"D7140", "Extraction of erupted tooth"}, 18900}, {term{"D2740", "Crown, ceramic"}, 118000}, {term{"D1206", "Fluoride varnish"}, 4300},
+	{term{"D0120", "Periodic oral evaluation"}, 5800},
+	{term{"D1110", "Prophylaxis, adult"}, 10200},
+	{term{"D0274", "Bitewings, four images"}, 7100},
+	{term{"D2392", "Resin composite, two surfaces"}, 23500},
+	{term{"D7140", "Extraction of erupted tooth"}, 18900},
+	{term{"D2740", "Crown, ceramic"}, 118000},
+	{term{"D1206", "Fluoride varnish"}, 4300},
 }
 
 var allergens = []struct {
 	term
 	category, reaction, reactionName string
 }{
-	{term{"91936005", "Allergy to penicillin"}, "medication", "271807003", "Eruption of skin"}, {term{"91935009", "Allergy to peanut"}, "food", "39579001", "Anaphylaxis"},
-	{term{"300913006", "Allergy to shellfish"}, "food", "126485001", "Urticaria"}, {term{"300916003", "Allergy to latex"}, "environment", "40275004", "Contact dermatitis"},
-	{term{"293586001", "Allergy to aspirin"}, "medication", "56018004", "Wheezing"}, {term{"424213003", "Allergy to bee venom"}, "environment", "65124004", "Swelling"},
-	{term{"91934008", "Allergy to nut"}, "food", "126485001", "Urticaria"}, {term{"294505008", "Allergy to amoxicillin"}, "medication", "271807003", "Eruption of skin"},
+	{term{"91936005", "Allergy to penicillin"}, "medication", "271807003", "Eruption of skin"},
+	{term{"91935009", "Allergy to peanut"}, "food", "39579001", "Anaphylaxis"},
+	{term{"300913006", "Allergy to shellfish"}, "food", "126485001", "Urticaria"},
+	{term{"300916003", "Allergy to latex"}, "environment", "40275004", "Contact dermatitis"},
+	{term{"293586001", "Allergy to aspirin"}, "medication", "56018004", "Wheezing"},
+	{term{"424213003", "Allergy to bee venom"}, "environment", "65124004", "Swelling"},
+	{term{"91934008", "Allergy to nut"}, "food", "126485001", "Urticaria"},
+	{term{"294505008", "Allergy to amoxicillin"}, "medication", "271807003", "Eruption of skin"},
 }
 
 var devices = []struct{ term }{
-	{term{"702172008", "Home continuous positive airway pressure unit"}}, {term{"23366006", "Motorized wheelchair"}}, {term{"337414009", "Blood glucose meter"}},
-	{term{"705643001", "Hearing aid"}}, {term{"14106009", "Cardiac pacemaker"}}, {term{"304120007", "Total hip replacement prosthesis"}},
+	{term{"702172008", "Home continuous positive airway pressure unit"}},
+	{term{"23366006", "Motorized wheelchair"}},
+	{term{"337414009", "Blood glucose meter"}},
+	{term{"705643001", "Hearing aid"}},
+	{term{"14106009", "Cardiac pacemaker"}},
+	{term{"304120007", "Total hip replacement prosthesis"}},
 }
 
 var goals = []term{
-	{"", "Blood pressure below 130/80 at every visit"}, {"", "Hemoglobin A1c under 7.0 percent"}, {"", "Walk thirty minutes on five days a week"}, {"", "Lose seven percent of body weight"},
-	{"", "Take medicines as prescribed"}, {"", "Pain at or below 3 of 10 in daily life"},
+	{"", "Blood pressure below 130/80 at every visit"},
+	{"", "Hemoglobin A1c under 7.0 percent"},
+	{"", "Walk thirty minutes on five days a week"},
+	{"", "Lose seven percent of body weight"},
+	{"", "Take medicines as prescribed"},
+	{"", "Pain at or below 3 of 10 in daily life"},
 }

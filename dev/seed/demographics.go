@@ -77,8 +77,12 @@ func (e *emitter) names() {
 }
 
 var races = [...]code{
-	{sysRace, "2106-3", "White"}, {sysRace, "2106-3", "White"}, {sysRace, "2054-5", "Black or African American"},
-	{sysRace, "2028-9", "Asian"}, {sysRace, "2028-9", "Asian"}, {sysRace, "2106-3", "White"},
+	{sysRace, "2106-3", "White"},
+	{sysRace, "2106-3", "White"},
+	{sysRace, "2054-5", "Black or African American"},
+	{sysRace, "2028-9", "Asian"},
+	{sysRace, "2028-9", "Asian"},
+	{sysRace, "2106-3", "White"},
 }
 
 func (e *emitter) raceAndEthnicity() {

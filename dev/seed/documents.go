@@ -3,6 +3,7 @@ package seed
 import (
 	"encoding/base64"
 	"strconv"
+	"strings"
 )
 
 // note writes the clinical note of a visit, as text in the resource.
@@ -11,17 +12,18 @@ func (e *emitter) note(v *visit) {
 	if v.kind == inpatientStay {
 		kind = code{sysLOINC, "18842-5", "Discharge summary"}
 	}
-	text := "Seen at " + v.org.name + ". "
+	var text strings.Builder
+	text.WriteString("Seen at " + v.org.name + ". ")
 	if v.ill != nil {
-		text += "Presents with " + v.ill.name + ". "
+		text.WriteString("Presents with " + v.ill.name + ". ")
 	} else {
-		text += "Routine check-up, no complaints. "
+		text.WriteString("Routine check-up, no complaints. ")
 	}
 	for range e.r.between(3, 8) {
-		text += pick(&e.r, noteSentences) + " "
+		text.WriteString(pick(&e.r, noteSentences) + " ")
 	}
-	text += "Return in " + strconv.Itoa(e.r.between(2, 52)) + " weeks.\n"
-	e.document(about{on: v.from, label: v.label}, kind, "text/plain", "Note", text, v.doc, v.encounter)
+	text.WriteString("Return in " + strconv.Itoa(e.r.between(2, 52)) + " weeks.\n")
+	e.document(about{on: v.from, label: v.label}, kind, "text/plain", "Note", text.String(), v.doc, v.encounter)
 }
 
 var noteSentences = []string{
@@ -80,11 +82,7 @@ func (e *emitter) document(a about, kind code, contentType, title, content strin
 
 // pdf returns a PDF of one page that shows the lines of text. The lines must be ASCII without parentheses or backslashes.
 func pdf(lines ...string) string {
-	page := "BT /F1 11 Tf 14 TL 56 760 Td"
-	for _, l := range lines {
-		page += " (" + l + ") Tj T*"
-	}
-	page += " ET"
+	page := "BT /F1 11 Tf 14 TL 56 760 Td (" + strings.Join(lines, ") Tj T* (") + ") Tj T* ET"
 	objects := [...]string{
 		"<</Type/Catalog/Pages 2 0 R>>",
 		"<</Type/Pages/Kids[3 0 R]/Count 1>>",
@@ -93,12 +91,12 @@ func pdf(lines ...string) string {
 		"<</Length " + strconv.Itoa(len(page)) + ">>stream\n" + page + "\nendstream",
 	}
 	out := []byte("%PDF-1.4\n")
-	xref := "xref\n0 6\n0000000000 65535 f \n"
+	xref := []byte("xref\n0 6\n0000000000 65535 f \n")
 	for i, o := range objects {
-		xref += string(appendPadded(nil, len(out), 10)) + " 00000 n \n"
+		xref = append(appendPadded(xref, len(out), 10), " 00000 n \n"...)
 		out = append(out, strconv.Itoa(i+1)+" 0 obj\n"+o+"\nendobj\n"...)
 	}
 	start := len(out)
-	out = append(out, xref+"trailer\n<</Size 6/Root 1 0 R>>\nstartxref\n"+strconv.Itoa(start)+"\n%%EOF\n"...)
+	out = append(out, string(xref)+"trailer\n<</Size 6/Root 1 0 R>>\nstartxref\n"+strconv.Itoa(start)+"\n%%EOF\n"...)
 	return string(out)
 }

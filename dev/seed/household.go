@@ -1,5 +1,7 @@
 package seed
 
+import "strconv"
+
 // A household is a subscriber and the people covered through them. They share the subscriber id, the address and often
 // the surname, which is what makes telling them apart hard.
 type household struct {
@@ -164,10 +166,10 @@ func subscriberID(seed, k uint64, p *plan) string {
 
 func (h *household) newAddress(r *rng) address {
 	a := address{town: lean(r, h.metro.towns), state: h.metro.state}
-	a.line = string(appendNumber(nil, r.between(1, 9899))) + " " + pick(r, streets) + " " + lean(r, streetTypes)
+	a.line = strconv.Itoa(r.between(1, 9899)) + " " + pick(r, streets) + " " + lean(r, streetTypes)
 	switch r.n(10) {
 	case 0, 1:
-		a.unit = "Apt " + string(appendNumber(nil, r.between(1, 40)))
+		a.unit = "Apt " + strconv.Itoa(r.between(1, 40))
 	case 2:
 		a.unit = "Unit " + string([]byte{'A' + byte(r.n(8))})
 	}
@@ -276,7 +278,7 @@ func (h *household) finish(w world, r *rng, p *person) {
 			p.phone = phoneNumber(r, h.metro.area)
 		}
 		if r.chance(750) {
-			p.email = asciiLetters(p.given) + "." + asciiLetters(p.family) + string(appendNumber(nil, r.n(100))) + "@" + pick(r, mailHosts)
+			p.email = asciiLetters(p.given) + "." + asciiLetters(p.family) + strconv.Itoa(r.n(100)) + "@" + pick(r, mailHosts)
 		}
 		if r.chance(80) {
 			p.nick = nicknames[p.given]

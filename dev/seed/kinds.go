@@ -71,16 +71,47 @@ type share struct {
 
 // cleanMix can be told apart by comparing normalised family name, given name, birth date and either id.
 var cleanMix = []share{
-	{KindExact, 50}, {KindCase, 5}, {KindPunctuation, 3}, {KindDiacritics, 3}, {KindSpace, 4}, {KindIDHyphen, 5}, {KindIDZeros, 3}, {KindMissing, 5},
-	{KindStranger, 8}, {KindAbsentTwin, 2}, {KindAbsentRelative, 2}, {KindExpired, 5}, {KindOtherPayer, 4}, {KindNoConsent, 1},
+	{KindExact, 50},
+	{KindCase, 5},
+	{KindPunctuation, 3},
+	{KindDiacritics, 3},
+	{KindSpace, 4},
+	{KindIDHyphen, 5},
+	{KindIDZeros, 3},
+	{KindMissing, 5},
+	{KindStranger, 8},
+	{KindAbsentTwin, 2},
+	{KindAbsentRelative, 2},
+	{KindExpired, 5},
+	{KindOtherPayer, 4},
+	{KindNoConsent, 1},
 }
 
 // hardMix is what requests look like in practice, with the dangerous kinds made common.
 var hardMix = []share{
-	{KindExact, 36}, {KindCase, 2}, {KindPunctuation, 2}, {KindDiacritics, 2}, {KindSpace, 1}, {KindIDHyphen, 3}, {KindIDZeros, 2}, {KindMissing, 5},
-	{KindTypo, 8}, {KindNickname, 4}, {KindSwapped, 3}, {KindMoved, 6}, {KindSurname, 4}, {KindSparse, 3},
-	{KindStranger, 6}, {KindLookalike, 1}, {KindAbsentTwin, 2}, {KindAbsentRelative, 2},
-	{KindExpired, 3}, {KindNotYet, 1}, {KindOtherPayer, 2}, {KindUnknownPolicy, 1}, {KindNoConsent, 1},
+	{KindExact, 36},
+	{KindCase, 2},
+	{KindPunctuation, 2},
+	{KindDiacritics, 2},
+	{KindSpace, 1},
+	{KindIDHyphen, 3},
+	{KindIDZeros, 2},
+	{KindMissing, 5},
+	{KindTypo, 8},
+	{KindNickname, 4},
+	{KindSwapped, 3},
+	{KindMoved, 6},
+	{KindSurname, 4},
+	{KindSparse, 3},
+	{KindStranger, 6},
+	{KindLookalike, 1},
+	{KindAbsentTwin, 2},
+	{KindAbsentRelative, 2},
+	{KindExpired, 3},
+	{KindNotYet, 1},
+	{KindOtherPayer, 2},
+	{KindUnknownPolicy, 1},
+	{KindNoConsent, 1},
 }
 
 func drawKind(r *rng, mix []share) Kind {

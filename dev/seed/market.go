@@ -39,9 +39,18 @@ type specialty struct {
 }
 
 var specialties = []specialty{
-	{"207Q00000X", "Family Medicine", 2}, {"207Q00000X", "Family Medicine", 3}, {"207R00000X", "Internal Medicine", 4}, {"208000000X", "Pediatrics", 5}, {"363L00000X", "Nurse Practitioner", 3},
-	{"207RC0000X", "Cardiovascular Disease", 0}, {"207P00000X", "Emergency Medicine", 1}, {"207X00000X", "Orthopaedic Surgery", 0}, {"2084P0800X", "Psychiatry", 4}, {"208600000X", "Surgery", 1},
-	{"122300000X", "Dentist", 9}, {"183500000X", "Pharmacist", 6},
+	{"207Q00000X", "Family Medicine", 2},
+	{"207Q00000X", "Family Medicine", 3},
+	{"207R00000X", "Internal Medicine", 4},
+	{"208000000X", "Pediatrics", 5},
+	{"363L00000X", "Nurse Practitioner", 3},
+	{"207RC0000X", "Cardiovascular Disease", 0},
+	{"207P00000X", "Emergency Medicine", 1},
+	{"207X00000X", "Orthopaedic Surgery", 0},
+	{"2084P0800X", "Psychiatry", 4},
+	{"208600000X", "Surgery", 1},
+	{"122300000X", "Dentist", 9},
+	{"183500000X", "Pharmacist", 6},
 }
 
 // Places of specialties the generator asks for by name. Those before firstSpecialist can be a member's primary care.

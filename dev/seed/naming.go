@@ -1,7 +1,6 @@
 package seed
 
 import (
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -45,8 +44,6 @@ func firstLetter(s string) string {
 	_, size := utf8.DecodeRuneInString(s)
 	return s[:size] + "."
 }
-
-func appendNumber(b []byte, n int) []byte { return strconv.AppendInt(b, int64(n), 10) }
 
 // foldMarks removes combining marks (é becomes e); letters without a decomposition, such as ø and ł, stay.
 func foldMarks(s string) string {

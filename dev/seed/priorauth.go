@@ -1,5 +1,7 @@
 package seed
 
+import "strconv"
+
 // authKind is a scenario of a prior authorisation, chosen to sit on a side of the release rules.
 type authKind uint8
 
@@ -47,8 +49,12 @@ var authServices = []struct {
 	code
 	cents int
 }{
-	{code{sysCPT, "27130", ""}, 2410000}, {code{sysCPT, "72148", ""}, 118500}, {code{sysCPT, "97110", ""}, 7600}, {code{sysCPT, "93458", ""}, 894000},
-	{code{"http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets", "E0601", ""}, 96000}, {code{"http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets", "K0823", ""}, 412000},
+	{code{sysCPT, "27130", ""}, 2410000},
+	{code{sysCPT, "72148", ""}, 118500},
+	{code{sysCPT, "97110", ""}, 7600},
+	{code{sysCPT, "93458", ""}, 894000},
+	{code{"http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets", "E0601", ""}, 96000},
+	{code{"http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets", "K0823", ""}, 412000},
 }
 
 // priorAuths gives about a third of the members one to three prior authorisations.
@@ -260,7 +266,7 @@ func (e *emitter) authUnits(a *authorization) {
 
 // request writes the letter that came with an authorisation, as a PDF.
 func (e *emitter) request(a *authorization) string {
-	content := pdf("Request for prior authorization", "Service "+a.service.code, "Units requested "+string(appendNumber(nil, a.requested)),
+	content := pdf("Request for prior authorization", "Service "+a.service.code, "Units requested "+strconv.Itoa(a.requested),
 		"The service is needed because conservative treatment over", "twelve weeks brought no lasting relief.")
 	letter := code{sysLOINC, "57133-1", "Referral note"}
 	return e.document(about{on: a.created, auth: a.kind}, letter, "application/pdf", "Letter of medical necessity", content, e.m.specialist(surgery, 0), "")
@@ -282,7 +288,7 @@ func (e *emitter) questionnaire(a *authorization) string {
 	w.arr("item")
 	for i, q := range authQuestions {
 		w.obj("")
-		w.str("linkId", string(appendNumber(nil, i+1)))
+		w.str("linkId", strconv.Itoa(i+1))
 		w.str("text", q)
 		w.arr("answer")
 		w.obj("")

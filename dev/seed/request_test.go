@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -101,12 +102,9 @@ func index(t *testing.T, patients, coverages []node) map[string][]string {
 	}
 	found := map[string][]string{}
 	add := func(key, id string) {
-		for _, known := range found[key] {
-			if known == id {
-				return
-			}
+		if !slices.Contains(found[key], id) {
+			found[key] = append(found[key], id)
 		}
-		found[key] = append(found[key], id)
 	}
 	for _, c := range coverages {
 		id := strings.TrimPrefix(c.obj("beneficiary").str("reference"), "Patient/")

@@ -46,7 +46,7 @@ func (s *Stack) temporalBinary(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("wait for the build of temporal: %w", err)
 	}
-	defer lock.Close() //nolint:errcheck // nothing was written to it
+	defer lock.Close() // nothing was written to it
 	if temporalUsable(ctx, path) {
 		return path, nil // built while we waited
 	}
@@ -108,7 +108,7 @@ func (s *Stack) buildTemporal(ctx context.Context, bin string) error {
 	if err != nil {
 		return fmt.Errorf("open pipe: %w", err)
 	}
-	defer r.Close() //nolint:errcheck // only read
+	defer r.Close() // only read
 	p, err := child.Start(child.Command{
 		Name: "go install", Path: goTool, Args: []string{"install", "-v", "-trimpath", "-ldflags=-s -w", temporalModule}, Dir: work,
 		Env:    append(os.Environ(), "CGO_ENABLED=0", "GOBIN="+work, "GOFLAGS=", "GOWORK=off", "GOOS=", "GOARCH="),
@@ -185,7 +185,7 @@ func (s *Stack) fetchPostgres(ctx context.Context) (postgres.Binaries, error) {
 	if err != nil {
 		return postgres.Binaries{}, fmt.Errorf("wait for the download of Postgres: %w", err)
 	}
-	defer lock.Close() //nolint:errcheck // nothing was written to it
+	defer lock.Close() // nothing was written to it
 	if bin, err := postgres.Inspect(ctx, filepath.Join(home, "bin")); err == nil {
 		return bin, nil
 	}
@@ -215,7 +215,7 @@ func download(work string) error {
 	home := filepath.Join(work, "postgres")
 	err = embedded.NewDatabase(embedded.DefaultConfig().
 		Version(postgresRelease).
-		Port(uint32(port)). //nolint:gosec // a port
+		Port(uint32(port)). // a port
 		CachePath(filepath.Join(work, "cache")).
 		RuntimePath(filepath.Join(work, "run")).
 		BinariesPath(home).

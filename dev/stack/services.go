@@ -45,7 +45,7 @@ func (s *Stack) startPostgres(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close() //nolint:errcheck // the server has its own
+	defer log.Close() // the server has its own
 	usual := usualPostgres
 	if s.ephemeral {
 		usual = 0
@@ -119,7 +119,7 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close() //nolint:errcheck // the server has its own
+	defer log.Close() // the server has its own
 	usual, usualUI := usualTemporal, usualTemporalUI
 	if s.ephemeral {
 		usual, usualUI = 0, 0

@@ -217,7 +217,7 @@ func (s *Stack) Child(ctx context.Context, name, path string, args, env []string
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close() //nolint:errcheck // the child has its own
+	defer log.Close() // the child has its own
 	p, err := child.Start(child.Command{
 		Name: name, Path: path, Args: args, Env: append(append(os.Environ(), s.Env()...), env...),
 		Stdout: log, Stderr: log, Inherit: []*os.File{s.hold},

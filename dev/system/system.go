@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +43,8 @@ type Options struct {
 	Port int
 	// Env adds to the environment of api and workers.
 	Env []string
+	// Binaries is a folder with an api and a worker to run; "" builds them into dev/bin.
+	Binaries string
 }
 
 // System is the running product.
@@ -50,11 +53,24 @@ type System struct {
 	// Root is the api's URL, Base the FHIR base below it.
 	Root, Base string
 	AdminToken string
+	// PayloadKeys seal what Temporal is given, as PDEX_PAYLOAD_KEYS; whoever reads histories needs them.
+	PayloadKeys string
+	// Files is the folder of the file store.
+	Files string
+	// API is the api that was started last, Workers are all workers in the order they were started, ended ones too.
+	API     *Program
+	Workers []*Program
 
-	o       Options
-	bin     string
-	env     []string
-	workers int
+	o   Options
+	bin string
+	env []string
+}
+
+// Program is a process of the product.
+type Program struct {
+	*child.Process
+	// Health is the URL below which /healthz and /readyz are.
+	Health string
 }
 
 // secrets are made once and kept, because what a run has sealed the next must be able to open.
@@ -66,13 +82,16 @@ type secrets struct {
 // Start builds the binaries, brings everything up and returns when api and workers say they are ready. ctx bounds the
 // start alone.
 func Start(ctx context.Context, o Options) (_ *System, err error) {
-	root, err := stack.Root()
-	if err != nil {
-		return nil, err
-	}
-	s := &System{o: o, bin: filepath.Join(root, "dev", "bin")}
-	if err := build(ctx, root); err != nil {
-		return nil, err
+	s := &System{o: o, bin: o.Binaries}
+	if s.bin == "" {
+		root, err := stack.Root()
+		if err != nil {
+			return nil, err
+		}
+		s.bin = filepath.Join(root, "dev", "bin")
+		if err := Build(ctx, s.bin); err != nil {
+			return nil, err
+		}
 	}
 	if s.Stack, err = stack.Start(ctx, o.Stack); err != nil {
 		return nil, err
@@ -86,9 +105,9 @@ func Start(ctx context.Context, o Options) (_ *System, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.AdminToken = keep.AdminToken
-	files := filepath.Join(s.Stack.Dir, "files")
-	if err := os.MkdirAll(files, 0o700); err != nil {
+	s.AdminToken, s.PayloadKeys = keep.AdminToken, keep.PayloadKeys
+	s.Files = filepath.Join(s.Stack.Dir, "files")
+	if err := os.MkdirAll(s.Files, 0o700); err != nil {
 		return nil, err
 	}
 	port, err := freePort(ctx, o.Port, 8080)
@@ -99,7 +118,7 @@ func Start(ctx context.Context, o Options) (_ *System, err error) {
 	s.Base = s.Root + "/fhir"
 	s.env = append([]string{
 		"PDEX_DEV=true",
-		"PDEX_BLOB_URL=file://" + files,
+		"PDEX_BLOB_URL=file://" + s.Files,
 		"PDEX_PAYLOAD_KEYS=" + keep.PayloadKeys,
 		"PDEX_ADMIN_TOKEN=" + keep.AdminToken,
 		"PDEX_BASE_URL=" + s.Base,
@@ -121,9 +140,13 @@ func Start(ctx context.Context, o Options) (_ *System, err error) {
 	return s, nil
 }
 
-// build compiles api and worker; when nothing changed it takes a moment.
-func build(ctx context.Context, root string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(root, "dev", "bin")+string(filepath.Separator), "./api", "./worker")
+// Build compiles api and worker into a folder; when nothing changed it takes a moment.
+func Build(ctx context.Context, folder string) error {
+	root, err := stack.Root()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", folder+string(filepath.Separator), "./api", "./worker")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build api and worker: %w\n%s", err, out)
@@ -168,28 +191,37 @@ func freePort(ctx context.Context, asked, usual int) (int, error) {
 }
 
 // StartWorker starts one more worker and waits until it is ready.
-func (s *System) StartWorker(ctx context.Context) (*child.Process, error) {
+func (s *System) StartWorker(ctx context.Context) (*Program, error) {
 	port, err := freePort(ctx, 0, 0)
 	if err != nil {
 		return nil, err
 	}
-	s.workers++
 	health := "127.0.0.1:" + strconv.Itoa(port)
-	p, err := s.Stack.Child(context.WithoutCancel(ctx), fmt.Sprintf("worker-%d", s.workers), filepath.Join(s.bin, "worker"), nil,
-		append(s.env, "PDEX_HEALTH_LISTEN="+health), "")
+	p, err := s.start(ctx, fmt.Sprintf("worker-%d", len(s.Workers)+1), "worker", "http://"+health, "PDEX_HEALTH_LISTEN="+health)
 	if err != nil {
 		return nil, err
 	}
-	return p, s.ready(ctx, p, "http://"+health+"/readyz")
+	s.Workers = append(s.Workers, p)
+	return p, nil
 }
 
 // StartAPI starts the api and waits until it is ready. There can be one at a time: they share an address.
-func (s *System) StartAPI(ctx context.Context) (*child.Process, error) {
-	p, err := s.Stack.Child(context.WithoutCancel(ctx), "api", filepath.Join(s.bin, "api"), nil, s.env, "")
+func (s *System) StartAPI(ctx context.Context) (*Program, error) {
+	p, err := s.start(ctx, "api", "api", s.Root)
 	if err != nil {
 		return nil, err
 	}
-	return p, s.ready(ctx, p, s.Root+"/readyz")
+	s.API = p
+	return p, nil
+}
+
+// start starts a program and waits until it is ready. One that never becomes ready ends with the stack.
+func (s *System) start(ctx context.Context, name, binary, health string, env ...string) (*Program, error) {
+	p, err := s.Stack.Child(context.WithoutCancel(ctx), name, filepath.Join(s.bin, binary), nil, slices.Concat(s.env, env), "")
+	if err != nil {
+		return nil, err
+	}
+	return &Program{p, health}, s.ready(ctx, p, health+"/readyz")
 }
 
 func (s *System) ready(ctx context.Context, p *child.Process, url string) error {
@@ -293,10 +325,22 @@ func (s *System) RegisterKey(ctx context.Context, p Partner, key *client.Key) (*
 
 // Import loads a folder or file and waits until it is done. progress, unless nil, is called now and then.
 func (s *System) Import(ctx context.Context, source string, mode models.ImportMode, progress func(models.Import)) (models.Import, error) {
-	var imp models.Import
-	if err := s.Admin(ctx, http.MethodPost, "/admin/imports", map[string]any{"source": source, "mode": mode}, &imp); err != nil {
-		return imp, err
+	imp, err := s.StartImport(ctx, source, mode)
+	if err != nil {
+		return models.Import{}, err
 	}
+	return s.AwaitImport(ctx, *imp, progress)
+}
+
+// StartImport starts to load a folder or file.
+func (s *System) StartImport(ctx context.Context, source string, mode models.ImportMode) (*models.Import, error) {
+	imp := new(models.Import)
+	return imp, s.Admin(ctx, http.MethodPost, "/admin/imports", map[string]any{"source": source, "mode": mode}, imp)
+}
+
+// AwaitImport waits until an import is done. progress, unless nil, is called now and then. It errs when the import did not
+// complete.
+func (s *System) AwaitImport(ctx context.Context, imp models.Import, progress func(models.Import)) (models.Import, error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for shown := time.Now(); !imp.State.Done(); {

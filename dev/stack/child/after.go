@@ -24,7 +24,7 @@ func After(script string, args ...string) (*Afterwards, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open pipe: %w", err)
 	}
-	defer r.Close() //nolint:errcheck // the shell has its own
+	defer r.Close() // the shell has its own
 	// read returns at the end of the file: nobody ever writes to the pipe.
 	cmd := exec.Command("/bin/sh", append([]string{"-c", "read -r _; " + script, "sh"}, args...)...) //nolint:noctx // it must outlive this process
 	cmd.Dir = "/"

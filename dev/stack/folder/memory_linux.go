@@ -11,7 +11,7 @@ func Memory(room uint64) string {
 		return Temp()
 	}
 	const tmpfs = 0x01021994                                                                                       // linux/magic.h
-	if fs.Type != tmpfs || fs.Bavail*uint64(fs.Bsize) < room || !Reachable(shm) || syscall.Access(shm, 2) != nil { //nolint:gosec // a block size
+	if fs.Type != tmpfs || fs.Bavail*uint64(fs.Bsize) < room || !Reachable(shm) || syscall.Access(shm, 2) != nil { // a block size
 		return Temp()
 	}
 	return shm

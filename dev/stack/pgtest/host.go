@@ -72,7 +72,7 @@ func open(ctx context.Context, server string) (*hosted, error) {
 	if h.lock, err = pgx.Connect(ctx, server); err != nil {
 		return nil, fmt.Errorf("connect to the test server: %w", err)
 	}
-	if _, err := h.lock.Exec(ctx, "select pg_advisory_lock($1)", int64(h.key)); err != nil { //nolint:gosec // the bits count
+	if _, err := h.lock.Exec(ctx, "select pg_advisory_lock($1)", int64(h.key)); err != nil { // the bits count
 		return nil, fmt.Errorf("announce this process: %w", err)
 	}
 	var durable bool
@@ -161,7 +161,7 @@ func (h *hosted) sweep(ctx context.Context) error {
 		if !ok || key == h.key {
 			continue
 		}
-		if err := h.dropUnheld(ctx, name, int64(key)); err != nil { //nolint:gosec // the bits count
+		if err := h.dropUnheld(ctx, name, int64(key)); err != nil { // the bits count
 			return err
 		}
 	}

@@ -47,7 +47,7 @@ func start(ctx context.Context) (_ *local, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("make log: %w", err)
 	}
-	defer log.Close() //nolint:errcheck // the server has its own
+	defer log.Close() // the server has its own
 	server, err := postgres.Start(ctx, postgres.Config{
 		Binaries:  found[0],
 		Dir:       filepath.Join(scratch.Path, "pg"),

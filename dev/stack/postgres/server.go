@@ -156,7 +156,7 @@ func (s *Server) ready(ctx context.Context) error {
 	for {
 		conn, err := pgx.Connect(ctx, s.url(superuser, superuser, s.socket))
 		if err == nil {
-			defer conn.Close(ctx) //nolint:errcheck // nothing was left undone
+			defer conn.Close(ctx) // nothing was left undone
 			return provide(ctx, conn, s.password)
 		}
 		select {

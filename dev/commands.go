@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"pdexbulk/api/server"
+	"pdexbulk/dev/docs"
+	"pdexbulk/dev/run"
+	"pdexbulk/dev/seed"
+	"pdexbulk/dev/stack"
+)
+
+// runStack is "make run".
+func runStack(ctx context.Context, args []string) (int, error) {
+	f := flag.NewFlagSet("run", flag.ContinueOnError)
+	o := run.Options{Out: os.Stdout}
+	f.StringVar(&o.Dir, "dir", "", "folder that keeps the state (default dev/.state)")
+	f.IntVar(&o.Members, "members", 0, "members to make at the first start (default 200)")
+	if err := f.Parse(args); err != nil {
+		return 2, err
+	}
+	return 0, run.Run(ctx, o)
+}
+
+// printToken prints an access token for a partner of the stack that "run" has up.
+func printToken(ctx context.Context, args []string) (int, error) {
+	f := flag.NewFlagSet("token", flag.ContinueOnError)
+	dir := f.String("dir", "", "folder that keeps the state (default dev/.state)")
+	id := f.String("client", "northlight-mutual", "the partner the token is for")
+	if err := f.Parse(args); err != nil {
+		return 2, err
+	}
+	token, err := run.Token(ctx, *dir, *id)
+	if err != nil {
+		return 1, err
+	}
+	fmt.Println(token)
+	return 0, nil
+}
+
+// makeSeed makes data of any size, and a match request about them.
+func makeSeed(ctx context.Context, args []string) (int, error) {
+	f := flag.NewFlagSet("seed", flag.ContinueOnError)
+	var o seed.Options
+	out := f.String("out", "", "folder to write to, which must be empty or absent (required)")
+	anchor := f.String("anchor", "", "day the data end on, as 2026-01-31 (default today)")
+	request := f.Int("request", 0, "people to ask for in request.json (default: no request)")
+	f.IntVar(&o.Members, "members", 1000, "members on the roster")
+	f.Uint64Var(&o.Seed, "seed", 7, "other seeds make other members")
+	f.Float64Var(&o.Density, "density", 1, "resources a member, 1 being about 100")
+	f.BoolVar(&o.Gzip, "gzip", false, "compress the files")
+	if err := f.Parse(args); err != nil {
+		return 2, err
+	}
+	if *out == "" {
+		return 2, errors.New("seed: name a folder with --out")
+	}
+	o.Anchor = time.Now()
+	if *anchor != "" {
+		day, err := time.Parse(time.DateOnly, *anchor)
+		if err != nil {
+			return 2, errors.New("seed: --anchor is a day as 2026-01-31")
+		}
+		o.Anchor = day
+	}
+	made, err := seed.Write(ctx, *out, o)
+	if err != nil {
+		return 1, err
+	}
+	fmt.Printf("seed: %d members in %d families, %d resources, %d bytes\n", made.Members, made.Families, made.Resources, made.Bytes)
+	if *request == 0 {
+		return 0, nil
+	}
+	sum, err := seed.SaveRequest(*out, o, seed.RequestOptions{Seed: o.Seed, Members: *request})
+	if err != nil {
+		return 1, err
+	}
+	fmt.Printf("seed: %s asks for %d: %d to match, %d not, %d constrained by consent\n",
+		seed.RequestFile, *request, sum.Matched, sum.NoMatch, sum.Constrained)
+	return 0, nil
+}
+
+// writeOpenAPI writes the description of the API.
+func writeOpenAPI(_ context.Context, _ []string) (int, error) {
+	text, err := server.Describe()
+	if err != nil {
+		return 1, err
+	}
+	return 0, inRoot(filepath.Join("openapi", "openapi.yaml"), func([]byte) ([]byte, error) { return text, nil })
+}
+
+// printEnv prints the environment variables the programs read, or puts them into the README.
+func printEnv(_ context.Context, args []string) (int, error) {
+	f := flag.NewFlagSet("env", flag.ContinueOnError)
+	write := f.Bool("w", false, "write them into README.md")
+	if err := f.Parse(args); err != nil {
+		return 2, err
+	}
+	if *write {
+		return 0, inRoot("README.md", docs.Update)
+	}
+	fmt.Print(docs.Configuration())
+	return 0, nil
+}
+
+// inRoot changes a file of the repository.
+func inRoot(name string, change func([]byte) ([]byte, error)) error {
+	root, err := stack.Root()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(root, name)
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	text, err := change(old)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, text, 0o644)
+}
+
+// makeTools builds what the stack needs, once.
+func makeTools(ctx context.Context, _ []string) (int, error) { return 0, stack.Prepare(ctx, os.Stdout) }

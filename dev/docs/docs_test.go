@@ -1,0 +1,68 @@
+package docs_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"pdexbulk/dev/docs"
+)
+
+const root = "../.."
+
+func TestReadmeShowsTheConfiguration(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	updated, err := docs.Update(readme)
+	require.NoError(t, err)
+	require.Equal(t, string(updated), string(readme), `the configuration in the README is out of date: run "make gen"`)
+}
+
+func TestUpdateNeedsItsPlace(t *testing.T) {
+	t.Parallel()
+	_, err := docs.Update([]byte("# A README without tables\n"))
+	require.Error(t, err)
+}
+
+var link = regexp.MustCompile(`\]\(([^)#\s]+)(?:#[^)]*)?\)`)
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	pages, err := filepath.Glob("*.md")
+	require.NoError(t, err)
+	more, err := filepath.Glob("adr/*.md")
+	require.NoError(t, err)
+	pages = append(append(pages, more...), filepath.Join(root, "README.md"))
+	require.Greater(t, len(pages), 10)
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			_, err := os.Stat(filepath.Join(filepath.Dir(page), m[1]))
+			require.NoError(t, err, "%s links to %s", page, m[1])
+		}
+	}
+}
+
+var target = regexp.MustCompile("`make ([a-z-]+)")
+
+func TestMakeTargetsExist(t *testing.T) {
+	t.Parallel()
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	require.NoError(t, err)
+	for _, page := range []string{filepath.Join(root, "README.md"), "contributing.md", "runbook.md"} {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, m := range target.FindAllStringSubmatch(string(text), -1) {
+			require.Regexp(t, `(?m)^`+m[1]+`:.*## `, string(makefile), "%s names make %s", page, m[1])
+		}
+	}
+}

@@ -1,0 +1,141 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"pdexbulk/dev/seed"
+)
+
+// world is the payer's members and their data, the same for every system.
+type world struct {
+	dir    string
+	o      seed.Options
+	made   seed.Summary
+	counts map[string]map[string]int // by Patient id and type
+	// sensitive are those of counts that a consent to the rest does not open.
+	sensitive map[string]map[string]int
+	ofMembers map[string]bool // the types that members have
+	shared    map[string]bool // the resources of the other types, as Type/id
+	names     []string        // everything that tells of a person, see personal
+}
+
+func newWorld(dir string) (*world, error) {
+	w := &world{
+		dir:    dir,
+		o:      seed.Options{Seed: 11, Members: 2000, Density: 0.4, Anchor: time.Now().UTC().Truncate(24 * time.Hour)},
+		counts: map[string]map[string]int{}, sensitive: map[string]map[string]int{}, ofMembers: map[string]bool{}, shared: map[string]bool{},
+	}
+	var err error
+	if w.made, err = seed.Write(context.Background(), dir, w.o); err != nil {
+		return nil, err
+	}
+	err = eachLine(filepath.Join(dir, seed.TruthFile), func(line []byte) error {
+		var t seed.MemberTruth
+		if err := json.Unmarshal(line, &t); err != nil {
+			return err
+		}
+		w.counts[t.Patient], w.sensitive[t.Patient] = t.Counts, t.Sensitive
+		for typ := range t.Counts {
+			w.ofMembers[typ] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, typ := range seed.Types() {
+		if w.ofMembers[typ.String()] {
+			continue
+		}
+		err = eachLine(filepath.Join(dir, typ.String()+".ndjson"), func(line []byte) error {
+			w.shared[typ.String()+"/"+gjson.GetBytes(line, "id").Str] = true
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	w.names, err = personal(dir)
+	return w, err
+}
+
+// personal collects what identifies the seeded people: family names that are long enough not to be part of other words,
+// member ids, subscriber ids, Social Security numbers with and without hyphens, mail addresses and phone numbers.
+func personal(dir string) ([]string, error) {
+	found := map[string]bool{}
+	add := func(values ...gjson.Result) {
+		for _, v := range values {
+			if s := v.String(); len(s) >= 6 {
+				found[strings.ToLower(s)] = true
+			}
+		}
+	}
+	err := eachLine(filepath.Join(dir, "Patient.ndjson"), func(line []byte) error {
+		p := gjson.ParseBytes(line)
+		add(p.Get("name.#.family").Array()...)
+		add(p.Get("telecom.#.value").Array()...)
+		for _, id := range p.Get("identifier").Array() {
+			add(id.Get("value"))
+			if v := id.Get("value").String(); strings.Contains(v, "-") {
+				found[strings.ReplaceAll(v, "-", "")] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = eachLine(filepath.Join(dir, "Coverage.ndjson"), func(line []byte) error {
+		add(gjson.GetBytes(line, "subscriberId"))
+		add(gjson.GetBytes(line, "identifier.#.value").Array()...)
+		return nil
+	})
+	var names []string
+	for name := range found {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names, err
+}
+
+// request makes a match request about the world and says what must come of it.
+func (w *world) request(o seed.RequestOptions) (body []byte, truth []seed.RequestTruth, err error) {
+	var text, lines bytes.Buffer
+	if _, err := seed.WriteRequest(&text, &lines, w.o, o); err != nil {
+		return nil, nil, err
+	}
+	for line := range bytes.Lines(lines.Bytes()) {
+		var t seed.RequestTruth
+		if err := json.Unmarshal(line, &t); err != nil {
+			return nil, nil, err
+		}
+		truth = append(truth, t)
+	}
+	return text.Bytes(), truth, nil
+}
+
+func eachLine(path string, fn func([]byte) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		if err := fn(lines.Bytes()); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
+}
