@@ -200,7 +200,7 @@ func (b *bundle) current() map[string]stored {
 		require.Len(b.t, lines, int(g.Lines))
 		require.True(b.t, len(raw) <= segment.MaxRawLen || len(lines) == 1)
 		var hashes []byte
-		var min, max int64
+		var oldest, newest int64
 		var first, last *int32
 		undated := int32(0)
 		for i, l := range lines {
@@ -222,21 +222,21 @@ func (b *bundle) current() map[string]stored {
 				if first == nil {
 					first, last = new(l.ServiceStart), new(l.ServiceEnd)
 				}
-				*first, *last = minOf(*first, l.ServiceStart), maxOf(*last, l.ServiceEnd)
+				*first, *last = min(*first, l.ServiceStart), max(*last, l.ServiceEnd)
 			} else {
 				require.Equal(b.t, [2]int32{segment.NoDate, segment.NoDate}, [2]int32{l.ServiceStart, l.ServiceEnd}, key)
 				undated++
 			}
 			hashes = segment.AppendHashes(hashes, segment.IDHash(facts.ResourceType(), l.ID))
 			if i == 0 {
-				min, max = l.LastUpdated, l.LastUpdated
+				oldest, newest = l.LastUpdated, l.LastUpdated
 			}
-			min, max = minOf(min, l.LastUpdated), maxOf(max, l.LastUpdated)
+			oldest, newest = min(oldest, l.LastUpdated), max(newest, l.LastUpdated)
 			_, twice := out[key]
 			require.False(b.t, twice, "%s is held twice", key)
 			out[key] = stored{g.Member, g.Class, string(line), l}
 		}
-		require.Equal(b.t, [2]int64{min, max}, [2]int64{from.UnixMilli(), to.UnixMilli()})
+		require.Equal(b.t, [2]int64{oldest, newest}, [2]int64{from.UnixMilli(), to.UnixMilli()})
 		require.Equal(b.t, []*int32{first, last}, []*int32{g.ServiceMin, g.ServiceMax})
 		require.Equal(b.t, undated, g.Undated)
 		require.True(b.t, bytes.Equal(hashes, g.IDHashes))
@@ -244,9 +244,6 @@ func (b *bundle) current() map[string]stored {
 	require.NoError(b.t, rows.Err())
 	return out
 }
-
-func minOf[T int32 | int64](a, b T) T { return min(a, b) }
-func maxOf[T int32 | int64](a, b T) T { return max(a, b) }
 
 // home is the member or shard a resource belongs to.
 func home(f *fhir.Facts) uuid.UUID {

@@ -35,7 +35,6 @@ type FileInput struct {
 
 // ConvertFile writes one file of an export as Parquet. The attempt's blob counts only once it is saved as the file's.
 func (a *Activities) ConvertFile(ctx context.Context, in FileInput) error {
-	defer beat(ctx)()
 	there, err := a.Store.ConvertedFiles(ctx, in.JobID)
 	if err != nil {
 		return err

@@ -24,7 +24,7 @@ func (f lineFilter) looksInto(typ int16) bool {
 
 // prepare reads the parameters that are applied line by line. They were understood at kick-off, so a failure is ours.
 func (e *chunkExport) prepare() (err error) {
-	if e.filter.filters, err = search.ParseTypeFilters(e.params.TypeFilter); err != nil {
+	if e.filter.filters, err = (search.Parser{Base: e.params.Base}).TypeFilters(e.params.TypeFilter); err != nil {
 		return models.Errorf(models.KindInternal, "the job's filters cannot be read").Because(err)
 	}
 	if e.filter.elements, err = search.ParseElements(e.params.Elements); err != nil {

@@ -118,9 +118,9 @@ func (b *bundle) files(id string) ([]models.JobFile, map[string][]string) {
 			key = f.Kind
 		}
 		raw := b.download(f)
-		require.EqualValues(b.t, f.RawLen, len(raw))
+		require.Len(b.t, raw, int(f.RawLen))
 		require.EqualValues(b.t, f.Lines, strings.Count(raw, "\n"))
-		require.EqualValues(b.t, uint32(f.CRC), crc32.ChecksumIEEE([]byte(raw)))
+		require.Equal(b.t, uint32(f.CRC), crc32.ChecksumIEEE([]byte(raw)))
 		for line := range strings.Lines(raw) {
 			require.Equal(b.t, f.Type, fhir.ResourceTypeOf([]byte(line)))
 			lines[key] = append(lines[key], strings.TrimSuffix(line, "\n"))
@@ -249,9 +249,10 @@ func TestExportLevelsAndWindows(t *testing.T) {
 				}
 				want := filtered(held, func(typ string, s stored) bool {
 					covered := models.IsMember(s.member) && s.member != models.MemberID("absent")
-					if level == "system" {
+					switch level {
+					case "system":
 						covered = covered || isShared(s.member)
-					} else if level == "Group" {
+					case "Group":
 						covered = inGroup[s.member]
 					}
 					return covered && (len(p.Types) == 0 || slices.Contains(p.Types, code(typ))) &&

@@ -162,7 +162,11 @@ func (m *merger) index(at place, rec *spill.Record, out *store.Merge) {
 // indexCard notes the identifiers of a Coverage of which the member is the beneficiary.
 func (m *merger) indexCard(member uuid.UUID, source uint64, coverage []byte, patient string, out *store.Merge) {
 	cards, err := fhir.ParseCards(coverage)
-	if err != nil || len(cards) != 1 || cards[0].Beneficiary != patient {
+	if err != nil || len(cards) != 1 {
+		return
+	}
+	// One that is contained and names nobody is about the patient of what contains it.
+	if who := cards[0].Beneficiary; who != patient && (who != "" || source != 0) {
 		return
 	}
 	var p match.Person
@@ -177,10 +181,10 @@ func (m *merger) indexContained(member uuid.UUID, rec *spill.Record, out *store.
 		return
 	}
 	gjson.GetBytes(rec.Body, "contained").ForEach(func(_, resource gjson.Result) bool {
-		if resource.Get("resourceType").Str != "Coverage" || resource.Raw == m.coverage {
+		if resource.Get("resourceType").Str != "Coverage" || member == m.covered && resource.Raw == m.coverage {
 			return true
 		}
-		m.coverage = resource.Raw
+		m.covered, m.coverage = member, resource.Raw
 		m.indexCard(member, 0, []byte(resource.Raw), string(rec.Patient), out)
 		return true
 	})

@@ -60,7 +60,7 @@ func TestLargeMember(t *testing.T) {
 
 // versions makes two generations of resources of a few members, of several types and classes, with deletes at the end.
 func versions(rng *rand.Rand) (first, second map[string]string) {
-	make := func(generation int) string {
+	lines := func(generation int) string {
 		var out strings.Builder
 		for i := range 300 {
 			if generation == 2 && i%3 == 0 {
@@ -81,8 +81,8 @@ func versions(rng *rand.Rand) (first, second map[string]string) {
 		}
 		return out.String()
 	}
-	first = map[string]string{"a.ndjson": make(1), "b.ndjson": patient("p1", "") + patient("p2", "")}
-	second = map[string]string{"a.ndjson": make(2), "b.ndjson": observation("o1", "p1", `"versionId":"3"`, "last") + deletes("Observation/o3", "Condition/o0", "Patient/p2")}
+	first = map[string]string{"a.ndjson": lines(1), "b.ndjson": patient("p1", "") + patient("p2", "")}
+	second = map[string]string{"a.ndjson": lines(2), "b.ndjson": observation("o1", "p1", `"versionId":"3"`, "last") + deletes("Observation/o3", "Condition/o0", "Patient/p2")}
 	return first, second
 }
 

@@ -168,7 +168,8 @@ type merger struct {
 	stats  models.ImportStats
 	recs   []spill.Record
 	size   int
-	// coverage is the contained Coverage last parsed.
+	// coverage is the contained Coverage last parsed, for the member covered.
+	covered  uuid.UUID
 	coverage string
 }
 

@@ -276,3 +276,28 @@ func TestMemberIndexFollowsTheNewestVersion(t *testing.T) {
 	b.loadText(deletes("Coverage/c2"), models.ImportLive)
 	require.Zero(t, b.count("member_cards WHERE value = 'ABC333444'"))
 }
+
+// The cards contained in claims are their patients' own, whoever's claims come before with the same card.
+func TestContainedCards(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	card := func(beneficiary, number string) string {
+		if beneficiary != "" {
+			beneficiary = `"beneficiary":{"reference":"Patient/` + beneficiary + `"},`
+		}
+		return `{"resourceType":"Coverage","id":"c","status":"active",` + beneficiary + `"subscriberId":"` + number + `"}`
+	}
+	benefit := func(id, patient, contained string) string {
+		return fmt.Sprintf(`{"resourceType":"ExplanationOfBenefit","id":"%s","contained":[%s],"status":"active","patient":{"reference":"Patient/%s"}}`+"\n", id, contained, patient)
+	}
+	var text strings.Builder
+	for i := range 20 {
+		p := fmt.Sprintf("p%d", i)
+		text.WriteString(benefit(p, p, card("p7", "AAA12345")))
+	}
+	b.loadText(text.String(), models.ImportLive)
+	require.Equal(t, 1, b.count("member_cards WHERE value = 'AAA12345' AND member_id = $1 AND source = 0", models.MemberID("p7")))
+	require.Equal(t, 1, b.count("member_cards"), "nobody has another's")
+	b.loadText(benefit("q", "q", card("", "BBB12345")), models.ImportLive)
+	require.Equal(t, 1, b.count("member_cards WHERE value = 'BBB12345' AND member_id = $1", models.MemberID("q")), "one that names nobody is the patient's")
+}

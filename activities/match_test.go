@@ -348,7 +348,9 @@ func TestContainedResources(t *testing.T) {
 		got = append(got, append([]string{m.Entity.Reference}, ids(m)...))
 	}
 	require.Equal(t, [][]string{
-		{"Patient/our-0", "#their-0"}, {"Patient/our-1", "#their-1"}, {"Patient/our-2", "#their-2", "#their-cov"},
+		{"Patient/our-0", "#their-0"},
+		{"Patient/our-1", "#their-1"},
+		{"Patient/our-2", "#their-2", "#their-cov"},
 		{"Patient/our-3", "#submitted-Patient-4", "#submitted-Coverage-4"},
 	}, got)
 	require.Equal(t, []string{"#their-2", "#second-cov"}, ids(r.groups["nomatch"].Member[0]), "BK-11: which coverage it was")

@@ -119,6 +119,8 @@ type ExportParams struct {
 	// TypeFilter and Elements are the parameters as they were given; they were understood at kick-off.
 	TypeFilter []string `json:"typeFilter,omitempty"`
 	Elements   []string `json:"elements,omitempty"`
+	// Base is the FHIR base URL that TypeFilter may write references with.
+	Base string `json:"base,omitempty"`
 	// Format is the media type of the files, "" for NDJSON.
 	Format string `json:"format,omitempty"`
 	// Ignored names the parameters that a client which prefers leniency gave in vain. Its manifest says so.
@@ -154,8 +156,8 @@ type JobFile struct {
 	Format string `bun:",notnull"`
 }
 
-// FormatDeflate is the format of files kept as packed lines without a frame.
-const FormatDeflate = "deflate"
+// FormatDeflate is the format of files kept as packed lines without a frame, out of which NDJSON is served.
+const FormatDeflate = ""
 
 // FormatParquet is the media type of Parquet files.
 const FormatParquet = "application/vnd.apache.parquet"

@@ -6,9 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/mock" //nolint:depguard // env.OnActivity takes its matchers
 	"github.com/stretchr/testify/require"
-	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
@@ -22,8 +21,7 @@ type converterArgs = converter.EncodedValues
 
 // payloads reads the input of the run that continues one.
 func payloads(again *workflow.ContinueAsNewError, into any) error {
-	var p *commonpb.Payloads = again.Input
-	return converter.GetDefaultDataConverter().FromPayloads(p, into)
+	return converter.GetDefaultDataConverter().FromPayloads(again.Input, into)
 }
 
 // onImport makes an import of 3 files and 4 buckets succeed; step is told of each activity and may fail it.

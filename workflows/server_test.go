@@ -109,6 +109,7 @@ func (s *server) save(name string, run client.WorkflowRun) {
 	}
 	text, err := protojson.Marshal(&history)
 	require.NoError(s.t, err)
+	require.Contains(s.t, decoded(text), `ID":"`, "the payloads were looked into")
 	for _, secret := range secrets {
 		require.NotContains(s.t, decoded(text), secret, "%s: nothing of a person passes through Temporal", name)
 	}
@@ -118,7 +119,7 @@ func (s *server) save(name string, run client.WorkflowRun) {
 	var pretty json.RawMessage = text
 	out, err := json.MarshalIndent(pretty, "", " ")
 	require.NoError(s.t, err)
-	require.NoError(s.t, os.WriteFile(filepath.Join("testdata", "histories", name+".json"), append(out, '\n'), 0o600))
+	require.NoError(s.t, os.WriteFile(filepath.Join("testdata", "histories", name+".json"), append(out, '\n'), 0o644))
 }
 
 // secrets are in the resources of this test, and must be nowhere else.

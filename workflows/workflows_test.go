@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/mock" //nolint:depguard // env.OnActivity takes its matchers
 	"github.com/stretchr/testify/require"
 	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
@@ -307,7 +307,7 @@ func TestMatch(t *testing.T) {
 	t.Run("failed", func(t *testing.T) {
 		t.Parallel()
 		env := newEnv(t)
-		onMatch(env, func(i int) error { return final(models.KindInternal, "the stored request is damaged") })
+		onMatch(env, func(int) error { return final(models.KindInternal, "the stored request is damaged") })
 		env.OnActivity(a.FailJob, mock.Anything, mock.MatchedBy(func(in activities.FailInput) bool {
 			return in.State == models.StateFailed && in.JobID == jobID
 		})).Return(nil).Once()

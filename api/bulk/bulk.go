@@ -126,10 +126,13 @@ func queryParameter(name, description string) *huma.Param {
 
 func exportParameters(group bool) []*huma.Param {
 	params := []*huma.Param{
-		queryParameter("_outputFormat", "application/fhir+ndjson (the default), application/ndjson or ndjson"),
+		queryParameter("_outputFormat", "application/fhir+ndjson (the default), application/ndjson or ndjson; $export also application/vnd.apache.parquet"),
 		queryParameter("_since", "only resources changed after this instant"),
 		queryParameter("_until", "only resources changed before this instant"),
 		queryParameter("_type", "resource types, separated by commas; may be repeated"),
+		queryParameter("_typeFilter", "FHIR searches of the form Type?parameter=value, separated by commas or repeated; of several for one type any may match"),
+		queryParameter("_elements", "root elements to keep, as element or Type.element, separated by commas; may be repeated"),
+		queryParameter("includeAssociatedData", "RelevantProvenanceResources"),
 	}
 	if group {
 		params = append([]*huma.Param{pathParameter("id", "Group id")}, params...)

@@ -50,7 +50,25 @@ func (s *Service) file(w http.ResponseWriter, r *http.Request, caller *auth.Call
 	if err := s.present(r.Context(), parts); err != nil {
 		return err
 	}
+	if f.Format != models.FormatDeflate {
+		return s.serveObject(w, r, f)
+	}
 	s.serve(w, r, f, parts)
+	return nil
+}
+
+// serveObject serves a file that is kept as it is handed out.
+func (s *Service) serveObject(w http.ResponseWriter, r *http.Request, f *models.JobFile) error {
+	body, err := s.Files.Open(r.Context(), f.BlobKey)
+	if err != nil {
+		return models.Errorf(models.KindUnavailable, "the file cannot be read at the moment; try again").Wait(5).Because(err)
+	}
+	defer body.Close()
+	h := w.Header()
+	h.Set("Content-Type", f.Format)
+	h.Set("Cache-Control", "no-store")
+	h.Set("ETag", fmt.Sprintf(`"%s-%d"`, f.JobID, f.File))
+	http.ServeContent(&fileWriter{ResponseWriter: w, request: r, log: s.Log, size: f.PackedLen}, usableRange(r), "", time.Time{}, body)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package bulk
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -56,9 +57,12 @@ func (s *Service) export(w http.ResponseWriter, r *http.Request, c *auth.Caller,
 			return err
 		}
 	}
-	asked := asked{op: op, lenient: lenient(r.Header), now: s.now()}
+	asked := &asked{op: op, lenient: lenient(r.Header), post: r.Method == http.MethodPost, base: s.Base, now: s.now()}
 	params, err := asked.export(given, groupID)
 	if err != nil {
+		return err
+	}
+	if err := s.checkPatients(r.Context(), asked, &params); err != nil {
 		return err
 	}
 	if err := mayExport(c, &params); err != nil {
@@ -73,6 +77,28 @@ func (s *Service) export(w http.ResponseWriter, r *http.Request, c *auth.Caller,
 		ID: models.NewID(), ClientID: c.ClientID, Operation: op, RequestURL: s.requestURL(r), RequestDigest: digest[:],
 		IdempotencyKey: idempotencyKey(r.Header), State: models.StateAccepted, Params: text, CreatedAt: s.now().UTC(),
 	})
+}
+
+// checkPatients finds the patients asked for that the export does not cover. $davinci-data-export goes on without them and
+// tells so (ATR 2.1.0); $export refuses them (Bulk Data Access 2.0.0, "patient"), unless the client prefers leniency.
+func (s *Service) checkPatients(ctx context.Context, a *asked, p *models.ExportParams) error {
+	if len(p.Patients) == 0 {
+		return nil
+	}
+	covered, err := s.Store.CoveredPatients(ctx, p.GroupID, p.Patients)
+	if err != nil {
+		return models.Errorf(models.KindUnavailable, "the patients cannot be looked up at the moment; try again").Wait(5).Because(err)
+	}
+	for i, id := range p.Patients {
+		switch {
+		case covered[id]:
+		case a.op != models.OpDataExport && !a.lenient:
+			return models.Errorf(models.KindInvalid, "not a patient that this export covers").At(a.patients[i])
+		default:
+			ignore(p, a.patients[i])
+		}
+	}
+	return nil
 }
 
 // mayExport holds what is asked for against the token's scopes. Without _type, an export is of the types the token covers.
@@ -176,7 +202,10 @@ func readParameters(w http.ResponseWriter, r *http.Request) ([]parameter, error)
 		if p.Name == "" {
 			return nil, models.Errorf(models.KindInvalid, "a parameter needs a name").At(where)
 		}
-		value, _ := p.Text() // "" for values that are no string; no parameter that is supported takes such
+		value, text := p.Text() // "" for values that are neither a string nor a Reference
+		if ref := new(fhir.Reference); !text && p.Name == "patient" && json.Unmarshal(p.Value, ref) == nil {
+			value = ref.Reference
+		}
 		out = append(out, parameter{p.Name, value, where})
 	}
 	return out, nil

@@ -113,9 +113,9 @@ func TestKickOffForms(t *testing.T) {
 		{"Da Vinci by GET", payer, "GET", group + "/$davinci-data-export?exportType=hl7.fhir.us.davinci-pdex%23payertopayer", "", nil, models.ExportParams{GroupID: "x", ExportType: "hl7.fhir.us.davinci-pdex#payertopayer"}, models.OpDataExport},
 		{"Da Vinci by POST", payer, "POST", group + "/$davinci-data-export",
 			`{"resourceType":"Parameters","parameter":[{"name":"exportType","valueCanonical":"hl7.fhir.us.davinci-pdex#payertopayer"},{"name":"_outputFormat","valueCode":"ndjson"}]}`, nil, models.ExportParams{GroupID: "x", ExportType: "hl7.fhir.us.davinci-pdex#payertopayer"}, models.OpDataExport},
-		{"lenient", backend, "GET", "/fhir/Patient/$export?_elements=id&foo=1&_elements=name&9=9&_type=Patient,Basics,Organization", "", []string{"Prefer: handling=lenient"}, models.ExportParams{Types: codes("Patient"), Ignored: []string{"_elements", "foo", "", "_type"}}, models.OpPatientExport},
+		{"lenient", backend, "GET", "/fhir/Patient/$export?organizeOutputBy=Patient&foo=1&organizeOutputBy=x&9=9&_type=Patient,Basics", "", []string{"Prefer: handling=lenient"}, models.ExportParams{Types: codes("Patient"), Ignored: []string{"organizeOutputBy", "foo", "", "_type"}}, models.OpPatientExport},
 		{"lenient, no type left", backend, "GET", "/fhir/$export?_type=Basics", "", []string{`Prefer: handling="lenient"`}, models.ExportParams{Types: []int16{0}, Ignored: []string{"_type"}}, models.OpSystemExport},
-		{"lenient in a body", backend, "POST", "/fhir/$export", `{"resourceType":"Parameters","parameter":[{"name":"organizeOutputBy","valueString":"Patient"},{"name":"allowPartialManifests","valueBoolean":true}]}`, []string{"Prefer: handling=lenient"}, models.ExportParams{Ignored: []string{"organizeOutputBy", "allowPartialManifests"}}, models.OpSystemExport},
+		{"lenient in a body", backend, "POST", "/fhir/$export", `{"resourceType":"Parameters","parameter":[{"name":"organizeOutputBy","valueString":"Patient"},{"name":"allowPartialManifests","valueBoolean":true}]}`, []string{"Prefer: handling=lenient"}, models.ExportParams{Ignored: []string{"organizeOutputBy"}}, models.OpSystemExport},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -172,9 +172,13 @@ func TestKickOffRefuses(t *testing.T) {
 		{"unknown parameter", backend, "GET", "/fhir/$export?foo=" + secret, "", "", 400, "foo"},
 		{"unknown parameter of an odd name", backend, "GET", "/fhir/$export?" + secret + "=1", "", "", 400, ""},
 		{"unknown parameter in a body", backend, "POST", "/fhir/$export", body(`{"name":"` + secret + `","valueString":"x"}`), "", 400, "Parameters.parameter[0]"},
-		{"_typeFilter, even lenient", backend, "GET", "/fhir/$export?_typeFilter=Observation%3Fcode=1", "", "handling=lenient", 400, "_typeFilter"},
-		{"patient, even lenient", payer, "POST", group + "/$export", body(`{"name":"patient","valueReference":{"reference":"Patient/` + secret + `"}}`), "handling=lenient", 400, "Parameters.parameter[0]"},
-		{"_elements", backend, "GET", "/fhir/$export?_elements=id", "", "", 400, "_elements"},
+		{"_typeFilter that is not supported, even lenient", backend, "GET", "/fhir/$export?_typeFilter=Observation%3Ffoo=1", "", "handling=lenient", 400, "_typeFilter"},
+		{"patient of somebody else", payer, "POST", group + "/$export", body(`{"name":"patient","valueReference":{"reference":"Patient/` + secret + `"}}`), "", 400, "Parameters.parameter[0]"},
+		{"patient at system level", backend, "POST", "/fhir/$export", body(`{"name":"patient","valueReference":{"reference":"Patient/` + secret + `"}}`), "", 400, "Parameters.parameter[0]"},
+		{"patient by GET", backend, "GET", "/fhir/Patient/$export?patient=Patient/" + secret, "", "handling=lenient", 400, "patient"},
+		{"patient no Patient", payer, "POST", group + "/$export", body(`{"name":"patient","valueReference":{"reference":"Group/` + secret + `"}}`), "", 400, "Parameters.parameter[0]"},
+		{"_elements of another depth", backend, "GET", "/fhir/$export?_elements=Patient.name.family", "", "", 400, "_elements"},
+		{"organizeOutputBy", backend, "GET", "/fhir/$export?organizeOutputBy=Patient", "", "", 400, "organizeOutputBy"},
 		{"includeAssociatedData", backend, "GET", "/fhir/$export?includeAssociatedData=_foo", "", "", 400, "includeAssociatedData"},
 		{"since no instant", backend, "GET", "/fhir/$export?_since=" + secret, "", "", 400, "_since"},
 		{"since a day", backend, "GET", "/fhir/$export?_since=2026-01-01", "", "", 400, "_since"},
@@ -188,8 +192,8 @@ func TestKickOffRefuses(t *testing.T) {
 		{"answers in XML", backend, "GET", "/fhir/$export?_format=xml", "", "", 400, "_format"},
 		{"no such type", backend, "GET", "/fhir/$export?_type=Patient," + secret, "", "", 400, "_type"},
 		{"empty type", backend, "GET", "/fhir/$export?_type=", "", "", 400, "_type"},
-		{"shared type at Patient level", backend, "GET", "/fhir/Patient/$export?_type=Organization", "", "", 400, "_type"},
-		{"shared type of a Group", payer, "GET", group + "/$export?_type=Organization", "", "", 400, "_type"},
+		{"no such type at Patient level", backend, "GET", "/fhir/Patient/$export?_type=AuditTrail", "", "", 400, "_type"},
+		{"only shared types of a Group", payer, "GET", group + "/$export?_type=Organization", "", "", 400, "_type"},
 		{"export type of another kind", payer, "GET", group + "/$davinci-data-export?exportType=hl7.fhir.us.davinci-pdex%23provider-delta", "", "", 400, "exportType"},
 		{"export type cut at the fragment", payer, "GET", group + "/$davinci-data-export?exportType=hl7.fhir.us.davinci-pdex", "", "", 400, "exportType"},
 		{"export type on $export", payer, "GET", group + "/$export?exportType=hl7.fhir.us.davinci-pdex%23payertopayer", "", "", 400, "exportType"},
@@ -292,7 +296,7 @@ func TestIgnoredIsTold(t *testing.T) {
 	t.Parallel()
 	a := apitest.New(t, nil)
 	c := a.Client(t, "backend", models.ClientBackend, "")
-	job := c.KickOff(t, http.MethodGet, "/fhir/$export?_elements=id&foo=1&_type=Basics", "", "Prefer: handling=lenient")
+	job := c.KickOff(t, http.MethodGet, "/fhir/$export?organizeOutputBy=id&foo=1&_type=Basics", "", "Prefer: handling=lenient")
 	work := &activities.Activities{Store: a.Store, Files: a.Files, Log: slog.New(slog.DiscardHandler), Retention: time.Hour}
 	_, err := a.Store.StartJob(t.Context(), job.ID, "exporting", time.Now())
 	require.NoError(t, err)
@@ -325,7 +329,7 @@ func TestIgnoredIsTold(t *testing.T) {
 		require.Equal(t, "warning", o.Issue[0].Severity)
 		named = append(named, o.At())
 	}
-	require.Equal(t, []string{"_elements", "foo", "_type"}, named)
+	require.Equal(t, []string{"organizeOutputBy", "foo", "_type"}, named)
 	// The job's folder holds that file and nothing else, and goes with the job.
 	require.Len(t, a.Blobs(t), 1)
 	require.NoError(t, work.PurgeJob(t.Context(), job.ID))

@@ -8,6 +8,7 @@ import (
 
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
+	"pdexbulk/models/fhir/search"
 )
 
 // parseQuery reads a query in its order.
@@ -50,30 +51,36 @@ const (
 	maxIgnored = 50
 )
 
-// never are the parameters that keep data out of an export. To go on without them would hand out more than was asked for, so
-// they are refused even when the client asks for leniency (PDex 2.2.0, 180d; Bulk Data Access 2.0.0, "patient").
-var never = []string{"patient", "_typeFilter"}
+// repeated are the parameters that may be given more than once; their values make one list.
+var repeated = []string{"_type", "_typeFilter", "_elements", "patient", "includeAssociatedData"}
 
 // asked is what an export's parameters are read for.
 type asked struct {
 	op      models.Operation
 	lenient bool
+	post    bool
+	base    string
 	now     time.Time
+	// patients are where the patient parameters stand, in the order of ExportParams.Patients.
+	patients []string
 }
 
 // export checks and resolves what an export was asked for. What is not supported is refused, unless the client prefers
 // handling=lenient: then it is noted, to be told in the manifest.
-func (a asked) export(given []parameter, groupID string) (models.ExportParams, error) {
+//
+// A _typeFilter that is not supported is refused in any case: to go on without it would hand out more than was asked for
+// (PDex 2.2.0, 180d).
+func (a *asked) export(given []parameter, groupID string) (models.ExportParams, error) {
 	p := models.ExportParams{GroupID: groupID}
 	seen := map[string]bool{}
 	for _, g := range given {
-		known, err := a.take(&p, g.name, g.value, seen[g.name])
+		known, err := a.take(&p, g, seen[g.name])
 		seen[g.name] = true
 		switch {
 		case err != nil:
 			return p, err.At(g.where)
 		case known:
-		case !a.lenient || slices.Contains(never, g.name):
+		case !a.lenient:
 			return p, models.Errorf(models.KindInvalid, "this parameter is not supported").At(g.where)
 		default:
 			ignore(&p, showable(g.name))
@@ -82,8 +89,14 @@ func (a asked) export(given []parameter, groupID string) (models.ExportParams, e
 			return p, models.Errorf(models.KindInvalid, "more than %d parameters are not supported", maxIgnored)
 		}
 	}
+	if err := a.lineParameters(&p); err != nil {
+		return p, err
+	}
 	slices.Sort(p.Types)
 	p.Types = slices.Compact(p.Types)
+	if a.op != models.OpSystemExport && len(p.Types) > 0 && !slices.ContainsFunc(p.Types, fhir.InPatientCompartment) && !a.lenient {
+		return p, models.Errorf(models.KindInvalid, "none of the types is in the Patient compartment").At("_type")
+	}
 	if len(p.Types) > 1 && p.Types[0] == noType {
 		p.Types = p.Types[1:]
 	}
@@ -97,12 +110,40 @@ func ignore(p *models.ExportParams, name string) {
 	}
 }
 
+// lineParameters checks the parameters that look into resources. They are kept as they were given.
+func (a *asked) lineParameters(p *models.ExportParams) error {
+	if len(p.TypeFilter) > 0 {
+		p.Base = a.base
+	}
+	if _, err := (search.Parser{Base: a.base}).TypeFilters(p.TypeFilter); err != nil {
+		return err
+	}
+	if _, err := search.ParseElements(p.Elements); err != nil && !a.lenient {
+		return err
+	} else if err != nil {
+		p.Elements = nil
+		ignore(p, "_elements")
+	}
+	return nil
+}
+
 // take reads one parameter and reports whether it is a supported one.
-func (a asked) take(p *models.ExportParams, name, value string, again bool) (known bool, _ *models.Error) {
+func (a *asked) take(p *models.ExportParams, g parameter, again bool) (known bool, _ *models.Error) {
 	var err *models.Error
+	name, value := g.name, g.value
 	switch name {
 	case "_outputFormat":
-		err = oneOf(formats, value, "the supported format is application/fhir+ndjson")
+		err = a.format(p, value)
+	case "_typeFilter":
+		p.TypeFilter = append(p.TypeFilter, value)
+	case "_elements":
+		p.Elements = append(p.Elements, value)
+	case "patient":
+		err = a.patient(p, g)
+	case "includeAssociatedData":
+		err = a.associated(p, value)
+	case "allowPartialManifests":
+		// A manifest that is not partial is what a server may always give.
 	case "_format":
 		err = oneOf(jsonFormats, value, "answers are application/fhir+json")
 	case "_since":
@@ -119,7 +160,7 @@ func (a asked) take(p *models.ExportParams, name, value string, again bool) (kno
 	default:
 		return false, nil
 	}
-	if again {
+	if again && !slices.Contains(repeated, name) {
 		err = models.Errorf(models.KindInvalid, "this parameter may be given once only")
 	}
 	return true, err
@@ -131,6 +172,47 @@ func oneOf(allowed []string, value, refusal string) *models.Error {
 		return nil
 	}
 	return models.Errorf(models.KindInvalid, "%s", refusal)
+}
+
+// format reads _outputFormat. Parquet is for $export alone: ATR and PDex define NDJSON.
+func (a *asked) format(p *models.ExportParams, value string) *models.Error {
+	if a.op != models.OpDataExport && oneOf([]string{models.FormatParquet}, value, "") == nil {
+		p.Format = models.FormatParquet
+		return nil
+	}
+	return oneOf(formats, value, "the supported format is application/fhir+ndjson, for $export also application/vnd.apache.parquet")
+}
+
+// patient reads one patient parameter. Whether it names somebody is for checkPatients to say.
+func (a *asked) patient(p *models.ExportParams, g parameter) *models.Error {
+	switch {
+	case a.op == models.OpSystemExport:
+		return models.Errorf(models.KindInvalid, "a system level export takes no patients; use the Patient level")
+	case !a.post:
+		return models.Errorf(models.KindInvalid, "patients are taken with POST only, in a Parameters resource")
+	}
+	id := fhir.PatientID(g.value)
+	if id == "" {
+		return models.Errorf(models.KindInvalid, "not a reference of the form Patient/id")
+	}
+	p.Patients = append(p.Patients, id)
+	a.patients = append(a.patients, g.where)
+	return nil
+}
+
+// associated reads includeAssociatedData. Every relevant Provenance is exported anyway; to pick out the latest of each
+// target is not supported.
+func (a *asked) associated(p *models.ExportParams, list string) *models.Error {
+	for value := range strings.SplitSeq(list, ",") {
+		switch {
+		case value == "RelevantProvenanceResources":
+		case a.lenient:
+			ignore(p, "includeAssociatedData")
+		default:
+			return models.Errorf(models.KindInvalid, "the supported value is RelevantProvenanceResources")
+		}
+	}
+	return nil
 }
 
 func exportType(op models.Operation, value string) (string, *models.Error) {
@@ -155,15 +237,16 @@ func instant(value string) (*time.Time, *models.Error) {
 	return &t, nil
 }
 
-// types reads a list of resource types. At Patient and Group level only those of the Patient compartment are exported.
-func (a asked) types(p *models.ExportParams, list string) *models.Error {
+// types reads a list of resource types. At Patient and Group level only those of the Patient compartment are exported, and
+// shared resources that they refer to.
+func (a *asked) types(p *models.ExportParams, list string) *models.Error {
 	for name := range strings.SplitSeq(list, ",") {
 		code, ok := fhir.TypeCode(strings.TrimSpace(name))
 		var err *models.Error
 		switch {
 		case !ok:
 			err = models.Errorf(models.KindInvalid, "not a resource type this server exports")
-		case a.op != models.OpSystemExport && !fhir.InPatientCompartment(code):
+		case a.op != models.OpSystemExport && !fhir.InPatientCompartment(code) && !fhir.Shareable(code):
 			err = models.Errorf(models.KindInvalid, "%s is not in the Patient compartment", fhir.TypeName(code))
 		}
 		if err != nil && !a.lenient {

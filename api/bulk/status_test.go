@@ -146,8 +146,8 @@ func TestStatusWithoutDatabase(t *testing.T) {
 	o := resp.Refused(t, 503)
 	require.Equal(t, "transient", o.Issue[0].Code)
 	require.NotEmpty(t, resp.Header.Get("Retry-After"))
-	require.Contains(t, a.Log(), "closed pool", "the cause is logged")
-	require.NotContains(t, resp.Text, "pool")
+	require.Contains(t, a.Log(), "select job: ", "the cause is logged")
+	require.NotContains(t, resp.Text, "select")
 }
 
 func TestDelete(t *testing.T) {

@@ -369,7 +369,7 @@ func TestNoDateIsThatOfSegments(t *testing.T) {
 }
 
 // TestMemory is not parallel: other tests would be in its figures.
-func TestMemory(t *testing.T) { //nolint:paralleltest // see above
+func TestMemory(t *testing.T) {
 	const groupRows, groups = 300, 110
 	w := open(t, io.Discard, "Observation", columns.Options{RowGroupRows: groupRows})
 	heap := func() int64 {

@@ -29,7 +29,11 @@ type File struct {
 
 // FileURL returns the address of a job's file under the FHIR base.
 func FileURL(base string, f models.JobFile) string {
-	return fmt.Sprintf("%s/bulk-files/%s/%d.%s.ndjson", base, f.JobID, f.File, f.Type)
+	extension := "ndjson"
+	if f.Format == models.FormatParquet {
+		extension = "parquet"
+	}
+	return fmt.Sprintf("%s/bulk-files/%s/%d.%s.%s", base, f.JobID, f.File, f.Type, extension)
 }
 
 // Build makes the manifest of a completed job. base is the absolute FHIR base URL without a trailing slash.

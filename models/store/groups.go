@@ -44,7 +44,7 @@ func (s *Store) Groups(ctx context.Context, f GroupFilter, limit int) (page []Gr
 	if limit == 0 || total == 0 {
 		return nil, total, nil
 	}
-	q := search(s.DB.NewSelect().Model(&page).ModelTableExpr("groups AS g")).OrderExpr("g.id DESC").Limit(int64(limit))
+	q := search(s.DB.NewSelect().Model(&page).ModelTableExpr("groups AS g").ColumnExpr("g.*")).OrderExpr("g.id DESC").Limit(int64(limit))
 	if f.Before != "" {
 		q = q.Where("g.id < ?", f.Before)
 	}

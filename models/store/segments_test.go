@@ -371,7 +371,7 @@ func TestPurgeKeepsWhatIsSeen(t *testing.T) {
 					merging = ""
 				}
 			},
-			"export": func(rt *rapid.T) {
+			"export": func(*rapid.T) {
 				if len(seen) == 2 {
 					return
 				}

@@ -140,3 +140,21 @@ func (s *Store) ConvertedFiles(ctx context.Context, jobID string) (map[int]Conve
 	}
 	return out, nil
 }
+
+// CoveredPatients says which of the Patient ids are members of the group or, without one, are held at all.
+func (s *Store) CoveredPatients(ctx context.Context, groupID string, patients []string) (map[string]bool, error) {
+	rows, err := s.Pool.Query(ctx, `SELECT patient_id FROM members m WHERE patient_id = ANY($1) AND present
+		AND ($2::uuid IS NULL OR EXISTS (SELECT FROM group_members g WHERE g.group_id = $2 AND g.member_id = m.id))`, patients, nullableID(groupID))
+	if err != nil {
+		return nil, fmt.Errorf("select patients: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read patients: %w", err)
+	}
+	out := make(map[string]bool, len(found))
+	for _, id := range found {
+		out[id] = true
+	}
+	return out, nil
+}

@@ -31,6 +31,12 @@
 // results (_sort, _count, _include, _elements, ...), chains (patient.name), _has, quantities and composites, paths before the
 // question mark, empty values, and prefixes on what is no date.
 //
+// # What _elements can say
+//
+// Type.element or element, root elements only; a choice is named without its type (value) or with it (valueQuantity). What R4
+// does not let go stays (base.go), contained resources and the narrative do not, and the tag SUBSETTED says so. An element
+// that a type does not have is not noticed.
+//
 // The package knows nothing of patients' compartments, windows of time (_since, _until) and consent; those are decided before
 // a line gets here. Errors never quote what was sent.
 package search

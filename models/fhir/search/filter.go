@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/bits"
 	"slices"
+	"sync"
 )
 
 // Filters is a parsed _typeFilter. The zero value filters nothing. It never changes and may be shared.
@@ -91,8 +92,10 @@ type edge struct {
 type state struct {
 	met                  uint64
 	code, system, folded []byte // scratch
-	room                 [64]byte
 }
+
+// states keeps scratch from line to line.
+var states = sync.Pool{New: func() any { return new(state) }}
 
 // add puts a condition in the tree.
 func (q *query) add(c condition) {
@@ -131,9 +134,10 @@ func (q *query) match(line []byte) bool {
 	if !q.possible(line) {
 		return false
 	}
-	var s state
-	s.folded = s.room[:0] // names fit
-	q.object(line[blanks(line, 0):], &q.root, &s)
+	s, _ := states.Get().(*state)
+	defer states.Put(s)
+	s.met = 0
+	q.object(line[blanks(line, 0):], &q.root, s)
 	return s.met&q.wanted == q.wanted && s.met&q.refused == 0
 }
 

@@ -28,8 +28,8 @@ CREATE TABLE export_refs (
 ALTER TABLE tombstones ADD COLUMN class smallint NOT NULL DEFAULT 0; -- of the resource as it was
 CREATE INDEX tombstones_deleted_at ON tombstones (deleted_at);
 
--- How a file is kept: 'deflate' is packed lines without a frame, everything else a whole object of its media type.
-ALTER TABLE job_files ADD COLUMN format text NOT NULL DEFAULT 'deflate';
+-- How a file is kept: '' is packed lines without a frame, everything else a whole object of that media type.
+ALTER TABLE job_files ADD COLUMN format text NOT NULL DEFAULT '';
 
 -- Files made of other files (Parquet, objects for pre-signed URLs), until the job is completed with them.
 CREATE TABLE export_files (
