@@ -157,7 +157,7 @@ func TestParquet(t *testing.T) {
 		require.NoError(t, body.Close())
 		rows, err := parquet.Read[parquetRow](strings.NewReader(string(raw)), int64(len(raw)))
 		require.NoError(t, err)
-		require.EqualValues(t, f.Lines, len(rows))
+		require.Len(t, rows, int(f.Lines))
 		for _, r := range rows {
 			got[f.Type] = append(got[f.Type], r.Resource)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -338,13 +337,13 @@ func TestImportsAgainstModel(t *testing.T) {
 		deleted bool
 	}
 	b := setup(t)
-	runs := 0
 	rapid.Check(t, func(rt *rapid.T) {
-		runs++ // each run has resources of its own, which is cheaper than a clean database
-		name := func(n int) string { return fmt.Sprintf("%d-%d", runs, n) }
+		for _, table := range []string{"segments", "segment_lines", "segment_refs", "tombstones"} {
+			b.exec("DELETE FROM " + table) // cheaper here than TRUNCATE or another database
+		}
 		b.batch = rapid.SampledFrom([]int{0, 1, 300, 1500}).Draw(rt, "batch")
 		model := map[string]version{}
-		for range rapid.IntRange(1, 5).Draw(rt, "imports") {
+		for range rapid.IntRange(1, 4).Draw(rt, "imports") {
 			b.pass(time.Hour)
 			live := rapid.Bool().Draw(rt, "live")
 			mode := models.ImportBackfill
@@ -360,7 +359,7 @@ func TestImportsAgainstModel(t *testing.T) {
 			}
 			newest := map[string]line{}
 			for range rapid.IntRange(1, 12).Draw(rt, "lines") {
-				id := name(rapid.IntRange(0, 5).Draw(rt, "id"))
+				id := fmt.Sprintf("o%d", rapid.IntRange(0, 5).Draw(rt, "id"))
 				v := version{number: rapid.IntRange(0, 3).Draw(rt, "version"), label: rapid.Bool().Draw(rt, "label"), value: rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "value")}
 				source := at - int64(rapid.IntRange(0, 4).Draw(rt, "hours"))*3600_000
 				meta := `"lastUpdated":"` + fhir.FormatInstant(source) + `"`
@@ -393,7 +392,7 @@ func TestImportsAgainstModel(t *testing.T) {
 				brought[id] = true
 			}
 			if rapid.Bool().Draw(rt, "deletes") {
-				id := name(rapid.IntRange(0, 5).Draw(rt, "deleted"))
+				id := fmt.Sprintf("o%d", rapid.IntRange(0, 5).Draw(rt, "deleted"))
 				text.WriteString(deletes("Observation/" + id))
 				if old, there := model[id]; there && !old.deleted && (!brought[id] || old.at != at) {
 					model[id] = version{at: at, deleted: true}
@@ -401,7 +400,6 @@ func TestImportsAgainstModel(t *testing.T) {
 			}
 			b.loadQuickly(text.String(), mode)
 			held := b.current()
-			maps.DeleteFunc(held, func(key string, _ stored) bool { return !strings.HasPrefix(key, fmt.Sprintf("Observation/%d-", runs)) })
 			alive := 0
 			for id, v := range model {
 				got, there := held["Observation/"+id]

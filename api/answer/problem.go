@@ -48,7 +48,7 @@ func (p *Problem) GetHeaders() http.Header {
 // ProblemOf makes the problem document of an error.
 func ProblemOf(err error) *Problem {
 	status := Status(err)
-	p := &Problem{Title: http.StatusText(status), Status: status}
+	p := &Problem{Title: http.StatusText(status), Status: status, Detail: "internal error"}
 	if e, ok := errors.AsType[*models.Error](err); ok {
 		p.Detail, p.Field, p.retryAfter = e.Msg, e.Where, e.RetryAfter
 	}

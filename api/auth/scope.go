@@ -38,10 +38,11 @@ const (
 var operationScopes = map[string]models.Operation{
 	pdex + "OperationDefinition/BulkMemberMatch":       models.OpBulkMemberMatch,
 	pdex + "OperationDefinition/bulk-member-match":     models.OpBulkMemberMatch,
-	groupTag + "match":                                 models.OpBulkMemberMatch,
 	pdex + "OperationDefinition/ProviderMemberMatch":   opProviderMemberMatch,
 	pdex + "OperationDefinition/provider-member-match": opProviderMemberMatch,
-	groupTag + "pdexprovidergroup":                     opProviderMemberMatch,
+
+	groupTag + "match":             models.OpBulkMemberMatch,
+	groupTag + "pdexprovidergroup": opProviderMemberMatch,
 }
 
 // Scopes is an ordered set of scopes the server understands.

@@ -52,7 +52,8 @@ func unknown(mux *http.ServeMux, log *slog.Logger) http.HandlerFunc {
 func canonical(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		escaped := r.URL.EscapedPath()
-		if trimmed := strings.TrimSuffix(escaped, "/"); trimmed != "" && path.Clean(trimmed) != trimmed || !strings.HasPrefix(escaped, "/") {
+		trimmed := strings.TrimSuffix(escaped, "/")
+		if trimmed != "" && path.Clean(trimmed) != trimmed || !strings.HasPrefix(escaped, "/") || strings.HasSuffix(escaped, "//") {
 			refuse(w, r, log, nothingHere())
 			return
 		}

@@ -248,15 +248,15 @@ func (b *bench) measure(ctx context.Context) error {
 			`COPY (SELECT resource FROM scratch WHERE updated > '` + since + `') TO STDOUT`,
 		},
 	}
-	line := "bench:"
+	line := []string{"bench:"}
 	for _, w := range works {
 		ratio, err := b.compare(ctx, w)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
-		line += fmt.Sprintf(" %s=%.2f", w.name, ratio)
+		line = append(line, fmt.Sprintf("%s=%.2f", w.name, ratio))
 	}
-	fmt.Fprintln(b.Out, line)
+	fmt.Fprintln(b.Out, strings.Join(line, " "))
 	return nil
 }
 

@@ -82,9 +82,14 @@ func TestFiles(t *testing.T) {
 			asked    string
 			from, to int // of whole, to exclusive
 		}{
-			{"bytes=0-0", 0, 1}, {"bytes=0-", 0, n}, {"bytes=100-1999", 100, 2000}, {"bytes=-17", n - 17, n},
-			{fmt.Sprintf("bytes=%d-", n/2), n / 2, n}, {fmt.Sprintf("bytes=%d-%d", n/3, n/3*2), n / 3, n/3*2 + 1},
-			{fmt.Sprintf("bytes=%d-%d", n-1, n+100), n - 1, n}, {fmt.Sprintf("bytes=-%d", n+5), 0, n},
+			{"bytes=0-0", 0, 1},
+			{"bytes=0-", 0, n},
+			{"bytes=100-1999", 100, 2000},
+			{"bytes=-17", n - 17, n},
+			{fmt.Sprintf("bytes=%d-", n/2), n / 2, n},
+			{fmt.Sprintf("bytes=%d-%d", n/3, n/3*2), n / 3, n/3*2 + 1},
+			{fmt.Sprintf("bytes=%d-%d", n-1, n+100), n - 1, n},
+			{fmt.Sprintf("bytes=-%d", n+5), 0, n},
 		}
 		for _, s := range stretches {
 			resp, part := get(http.MethodGet, encoding, http.Header{"Range": {s.asked}})

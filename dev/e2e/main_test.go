@@ -18,11 +18,15 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	// The processes under test are made of these: without them "go test" would take a result from its cache although they
+	// have changed.
+	_ "pdexbulk/api/server"
 	"pdexbulk/dev/demo"
 	"pdexbulk/dev/stack"
 	"pdexbulk/dev/stack/postgres"
 	"pdexbulk/dev/system"
 	"pdexbulk/models"
+	_ "pdexbulk/worker/serve"
 )
 
 // The limits of a match request on the shared system.
@@ -235,7 +239,7 @@ func freePort() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer l.Close()
+	defer l.Close() // it was only asked
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 

@@ -118,7 +118,7 @@ func port(asked, usual int, name string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}
-	defer l.Close() //nolint:errcheck // it was only asked
+	defer l.Close() // it was only asked
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
