@@ -323,7 +323,7 @@ func TestConcurrentImports(t *testing.T) {
 		require.LessOrEqual(t, at, last)
 	}
 	require.Contains(t, held["Observation/shared"].body, `"valueString":"`+instants[last]+`"`)
-	require.Equal(t, n, b.count("segments WHERE member_id = $1", models.MemberID("p")), "each left a version")
+	require.Equal(t, 1, b.count("segments WHERE member_id = $1", models.MemberID("p")), "no export needs the versions before")
 }
 
 // Whatever imports come in whatever order, the store holds the newest line of each resource, by the rules.

@@ -116,7 +116,8 @@ type FinishInput struct {
 	Reason   string
 }
 
-// FinishImport closes an import, makes what it brought visible, and drops its scratch files.
+// FinishImport closes an import, makes what it brought visible, and drops its scratch files. Superseded segments that no
+// running export can see any more go too, those that this import has superseded or an earlier one.
 func (a *Activities) FinishImport(ctx context.Context, in FinishInput) (*models.ImportStats, error) {
 	stats, err := a.Store.SumImport(ctx, in.ImportID)
 	if err != nil {
@@ -130,10 +131,8 @@ func (a *Activities) FinishImport(ctx context.Context, in FinishInput) (*models.
 	if err := a.Store.FinishImport(ctx, in.ImportID, in.State, stats, in.Reason, a.now()); err != nil {
 		return nil, err
 	}
+	if _, err := a.Store.PurgeSegments(ctx); err != nil {
+		return nil, err
+	}
 	return &stats, a.Files.DeletePrefix(ctx, "imports/"+in.ImportID)
-}
-
-// Vacuum removes superseded segments that no running export can see.
-func (a *Activities) Vacuum(ctx context.Context) (int64, error) {
-	return a.Store.PurgeSegments(ctx)
 }

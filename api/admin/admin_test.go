@@ -78,7 +78,9 @@ func TestEveryRouteWantsTheToken(t *testing.T) {
 
 func TestAdminRefuses(t *testing.T) {
 	t.Parallel()
-	a := apitest.New(t, func(p *boot.Process, _ *server.Config) { p.Config.Work.ImportRoots = []string{"/srv/imports", "s3://bucket?prefix=in"} })
+	a := apitest.New(t, func(p *boot.Process, _ *server.Config) {
+		p.Config.Work.ImportRoots = []string{"/srv/imports", "s3://bucket?prefix=in"}
+	})
 	client := func(change string) string {
 		fields := map[string]any{"name": "n", "kind": "payer", "scopes": []string{"system/*.rs"}, "jwksUrl": "https://a.example/jwks"}
 		var with map[string]any
@@ -238,7 +240,9 @@ func TestEmptyLists(t *testing.T) {
 func TestImports(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	a := apitest.New(t, func(p *boot.Process, _ *server.Config) { p.Config.Work.ImportRoots = []string{"file://" + root, "s3://bucket?prefix=in"} })
+	a := apitest.New(t, func(p *boot.Process, _ *server.Config) {
+		p.Config.Work.ImportRoots = []string{"file://" + root, "s3://bucket?prefix=in"}
+	})
 	var ids []string
 	for _, source := range []string{root, root + "/", root + "/new/data.ndjson", "file://" + root + "/x", "s3://bucket/in", "s3://bucket/in/x/y"} {
 		resp := a.Do(t, http.MethodPost, "/admin/imports", fmt.Sprintf(`{"source":%q}`, source), bearer, jsonType)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"pdexbulk/api/auth"
 	"pdexbulk/models"
@@ -75,7 +76,7 @@ func (s *Service) export(w http.ResponseWriter, r *http.Request, c *auth.Caller,
 	digest := sha256.Sum256(append([]byte(op), text...))
 	return s.accept(w, r, &models.Job{
 		ID: models.NewID(), ClientID: c.ClientID, Operation: op, RequestURL: s.requestURL(r), RequestDigest: digest[:],
-		IdempotencyKey: idempotencyKey(r.Header), State: models.StateAccepted, Params: text, CreatedAt: s.now().UTC(),
+		IdempotencyKey: idempotencyKey(r.Header), State: models.StateAccepted, Params: text, CreatedAt: s.now().UTC().Truncate(time.Millisecond),
 	})
 }
 

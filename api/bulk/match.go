@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"time"
 
 	"pdexbulk/api/answer"
 	"pdexbulk/api/auth"
@@ -31,7 +32,7 @@ func (s *Service) bulkMemberMatch(w http.ResponseWriter, r *http.Request, c *aut
 	ctx := r.Context()
 	job := &models.Job{
 		ID: models.NewID(), ClientID: c.ClientID, Operation: models.OpBulkMemberMatch, RequestURL: s.requestURL(r),
-		IdempotencyKey: idempotencyKey(r.Header), State: models.StateAccepted, CreatedAt: s.now().UTC(),
+		IdempotencyKey: idempotencyKey(r.Header), State: models.StateAccepted, CreatedAt: s.now().UTC().Truncate(time.Millisecond),
 	}
 	params := models.MatchParams{
 		BlobKey: "matches/" + job.ID + "/request", GroupID: models.NewID(), Organizations: c.Organizations, RequesterName: c.Organization,

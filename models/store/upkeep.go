@@ -52,7 +52,7 @@ func (s *Store) PurgeSegments(ctx context.Context) (int64, error) {
 	var n int64
 	for _, table := range []string{"segments", "segment_lines", "segment_refs"} {
 		// No snapshot that is in use or still to come lies before the least of these (see snapshotTime).
-		tag, err := s.Pool.Exec(ctx, `DELETE FROM `+table+` WHERE valid_to <= (SELECT least(
+		tag, err := s.Pool.Exec(ctx, `DELETE FROM `+table+` WHERE valid_to < 'infinity' AND valid_to <= (SELECT least(
 			(SELECT at FROM clock),
 			(SELECT min(transaction_time) FROM jobs WHERE state = 'running'),
 			(SELECT min(effective_at) - interval '1 millisecond' FROM imports WHERE state = 'running')))`)

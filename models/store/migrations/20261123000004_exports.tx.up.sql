@@ -18,6 +18,11 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Superseded segments, for the purge.
+CREATE INDEX segments_superseded ON segments (valid_to) WHERE valid_to < 'infinity';
+CREATE INDEX segment_lines_superseded ON segment_lines (valid_to) WHERE valid_to < 'infinity';
+CREATE INDEX segment_refs_superseded ON segment_refs (valid_to) WHERE valid_to < 'infinity';
+
 -- What the published chunks of an export refer to, each once.
 CREATE TABLE export_refs (
     job_id uuid NOT NULL REFERENCES jobs ON DELETE CASCADE,
