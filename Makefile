@@ -62,9 +62,9 @@ fuzz: ## every fuzz test for FUZZTIME each
 bench: dev ## measure imports, matches and exports against the same work done by hand
 	@$(BIN)/dev bench
 
-gen: dev ## make openapi/openapi.yaml and the README's configuration tables again
+gen: dev ## make what is made of the code again: openapi/openapi.yaml, tables in the documentation
 	$(BIN)/dev openapi
-	$(BIN)/dev env -w
+	$(BIN)/dev docs
 
 verify: ## that what "make gen" makes is up to date, and that the documentation holds
 	$(GO) test -count=1 ./openapi/... ./dev/docs/...

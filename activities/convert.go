@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 
 	"go.temporal.io/sdk/activity"
 
@@ -18,8 +17,8 @@ import (
 	"pdexbulk/models/store"
 )
 
-// Parquet files are made of the finished NDJSON files, one of each, so that they hold the same rows by construction. What the
-// NDJSON took is dropped when the job is published.
+// Objects are made of the finished NDJSON files, one of each, so that they hold the same rows by construction: Parquet files, and
+// gzip files for stores that hand them out by themselves. What the chunks took is dropped when the job is published.
 
 // CountFiles returns how many files an export has written.
 func (a *Activities) CountFiles(ctx context.Context, jobID string) (int, error) {
@@ -33,7 +32,8 @@ type FileInput struct {
 	File  int
 }
 
-// ConvertFile writes one file of an export as Parquet. The attempt's blob counts only once it is saved as the file's.
+// ConvertFile writes one file of an export in the format of its job. The attempt's blob counts only once it is saved as the
+// file's.
 func (a *Activities) ConvertFile(ctx context.Context, in FileInput) error {
 	there, err := a.Store.ConvertedFiles(ctx, in.JobID)
 	if err != nil {
@@ -49,54 +49,60 @@ func (a *Activities) ConvertFile(ctx context.Context, in FileInput) error {
 	if in.File >= len(files) {
 		return models.Errorf(models.KindNotFound, "the job has no such file")
 	}
-	f := files[in.File]
-	key := attemptKey("exports/" + in.JobID + "/parquet/" + strconv.Itoa(in.File))
-	size, err := a.convert(ctx, &f, key)
+	job, err := a.Store.Job(ctx, in.JobID)
 	if err != nil {
 		return err
 	}
-	won, err := a.Store.SaveConverted(ctx, in.JobID, models.NewID(), store.Converted{File: in.File, BlobKey: key, Bytes: size})
+	params, err := exportParams(job)
+	if err != nil {
+		return err
+	}
+	made, err := a.makeFile(ctx, &files[in.File], params.Format)
+	if err != nil {
+		return err
+	}
+	won, err := a.Store.SaveConverted(ctx, in.JobID, models.NewID(), made)
 	if err != nil {
 		return err
 	}
 	if !won {
-		return a.Files.Delete(ctx, key)
+		return a.Files.Delete(ctx, made.BlobKey)
 	}
 	return nil
 }
 
-// convert writes the lines of a file as Parquet and returns its size.
-func (a *Activities) convert(ctx context.Context, f *models.JobFile, key string) (int64, error) {
+// convert writes the lines of a file as Parquet.
+func (a *Activities) convert(ctx context.Context, f *models.JobFile, key string) (made store.Converted, err error) {
 	lines, err := a.openFile(ctx, f)
 	if err != nil {
-		return 0, err
+		return made, err
 	}
 	defer lines.Close()
-	out, err := a.Files.Create(ctx, key)
+	out, err := a.createObject(ctx, key)
 	if err != nil {
-		return 0, err
+		return made, err
 	}
 	defer out.Abort()
 	code, _ := fhir.TypeCode(f.Type)
 	buffered := bufio.NewWriterSize(out, 1<<20)
 	table, err := columns.NewWriter(buffered, code, columns.Options{})
 	if err != nil {
-		return 0, err
+		return made, err
 	}
 	if err := fillTable(ctx, table, lines); err != nil {
-		return 0, err
+		return made, err
 	}
 	totals, err := table.Close()
 	if err != nil {
-		return 0, err
+		return made, err
 	}
 	if totals.Rows != f.Lines {
-		return 0, fmt.Errorf("file %d: %d lines written, %d rows converted", f.File, f.Lines, totals.Rows)
+		return made, fmt.Errorf("file %d: %d lines written, %d rows converted", f.File, f.Lines, totals.Rows)
 	}
 	if err := buffered.Flush(); err != nil {
-		return 0, err
+		return made, err
 	}
-	return totals.Bytes, out.Commit()
+	return out.done(f.File)
 }
 
 // openFile returns the lines of a file that is not published yet.
@@ -155,7 +161,12 @@ func (a *Activities) useConverted(ctx context.Context, jobID, format string, fil
 		if !ok {
 			return models.Errorf(models.KindConflict, "file %d is not converted", files[i].File)
 		}
-		files[i].Format, files[i].BlobKey, files[i].PackedLen = format, c.BlobKey, c.Bytes
+		files[i].Format, files[i].BlobKey = format, c.BlobKey
+		if format == models.FormatGzip {
+			files[i].GzipSHA256 = c.SHA256
+			continue
+		}
+		files[i].PackedLen, files[i].IdentitySHA256 = c.Bytes, c.SHA256
 	}
 	return nil
 }

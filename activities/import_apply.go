@@ -26,7 +26,7 @@ func (m *merger) merge(view *store.MergeTx) (*store.Merge, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &store.Merge{At: *m.imp.EffectiveAt, Members: map[uuid.UUID]string{}, Present: map[uuid.UUID]bool{}}
+	out := &store.Merge{At: *m.imp.EffectiveAt, ImportID: m.imp.ID, Members: map[uuid.UUID]string{}, Present: map[uuid.UUID]bool{}}
 	fresh := map[place]map[models.Class][]entry{}
 	for from := 0; from < len(m.recs); {
 		to := from
@@ -104,6 +104,9 @@ func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store
 			old.in.dropped[old.line], old.in.rewrite = true, true
 		} else {
 			counts.New++
+			if m.follow {
+				out.News = append(out.News, store.News{Member: at.member, Type: at.typ, Hash: segment.IDHash(fhir.TypeName(at.typ), id), Updated: updated})
+			}
 			if !models.IsMember(at.member) && at.member[14] != models.FirstShared[14] {
 				counts.Unattributed++
 			}

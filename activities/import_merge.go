@@ -81,6 +81,9 @@ func (a *Activities) MergeBucket(ctx context.Context, in BucketInput) error {
 		return err
 	}
 	m := &merger{imp: imp, packer: packer, stats: stats}
+	if m.follow, err = a.Store.Earlier(ctx, imp); err != nil {
+		return err
+	}
 	batch := cmp.Or(a.batch, batchBytes)
 	var read int64
 	err = spill.Merge(sources, func(rec *spill.Record) error {
@@ -168,6 +171,8 @@ type merger struct {
 	stats  models.ImportStats
 	recs   []spill.Record
 	size   int
+	// follow is set when what is new to a member may have been another's before.
+	follow bool
 	// coverage is the contained Coverage last parsed, for the member covered.
 	covered  uuid.UUID
 	coverage string

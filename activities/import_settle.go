@@ -26,7 +26,8 @@ func sortSegments(all []store.Segment) {
 // deletesBucket is the bucket under which the deletes keep their counts.
 const deletesBucket = -1
 
-// ApplyDeletes removes the resources the import says are gone, wherever they are, and remembers them.
+// ApplyDeletes removes the resources the import says are gone, wherever they are, and remembers them. Before, it takes those
+// that the import brought to another member away from the one who had them.
 func (a *Activities) ApplyDeletes(ctx context.Context, importID string) error {
 	imp, err := a.Store.Import(ctx, importID)
 	if err != nil {
@@ -34,6 +35,9 @@ func (a *Activities) ApplyDeletes(ctx context.Context, importID string) error {
 	}
 	if imp.EffectiveAt == nil || imp.State != models.StateRunning {
 		return models.Errorf(models.KindConflict, "the import is not merging")
+	}
+	if err := a.followMoves(ctx, imp); err != nil {
+		return err
 	}
 	gone, err := a.Store.ImportDeletes(ctx, imp.ID)
 	if err != nil || len(gone) == 0 {

@@ -8,7 +8,6 @@ import (
 
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
-	"pdexbulk/models/segment"
 )
 
 // tellIgnored writes the error file of a manifest that says which parameters were ignored, one OperationOutcome each (Bulk
@@ -26,28 +25,6 @@ func (a *Activities) tellIgnored(ctx context.Context, jobID string, ignored []st
 		lines = append(lines, append(line, '\n'))
 	}
 	return a.smallFile(ctx, models.JobFile{JobID: jobID, File: number, Kind: "error", Type: "OperationOutcome"}, lines)
-}
-
-// smallFile writes a file of a few lines as a blob of its own. No lines make no file.
-func (a *Activities) smallFile(ctx context.Context, f models.JobFile, lines [][]byte) ([]models.JobFile, error) {
-	if len(lines) == 0 {
-		return nil, nil
-	}
-	out := &blobWriter{files: a.Files, key: attemptKey("exports/" + f.JobID + "/" + f.Kind)}
-	defer out.abort()
-	packed, sum, err := segment.Pack(nil, lines...)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := out.append(ctx, packed); err != nil {
-		return nil, err
-	}
-	if err := out.commit(); err != nil {
-		return nil, err
-	}
-	f.BlobKey, f.LastChunk, f.Format = out.key, -1, models.FormatDeflate
-	f.Lines, f.RawLen, f.PackedLen, f.CRC = sum.Lines, sum.RawLen, sum.PackedLen, int32(sum.CRC)
-	return []models.JobFile{f}, nil
 }
 
 // patientPlace is how the place of an ignored patient reference begins; other ignored things are told by parameter name.

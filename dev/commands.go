@@ -95,18 +95,18 @@ func writeOpenAPI(_ context.Context, _ []string) (int, error) {
 	return 0, inRoot(filepath.Join("openapi", "openapi.yaml"), func([]byte) ([]byte, error) { return text, nil })
 }
 
-// printEnv prints the environment variables the programs read, or puts them into the README.
-func printEnv(_ context.Context, args []string) (int, error) {
-	f := flag.NewFlagSet("env", flag.ContinueOnError)
-	write := f.Bool("w", false, "write them into README.md")
-	if err := f.Parse(args); err != nil {
-		return 2, err
-	}
-	if *write {
-		return 0, inRoot("README.md", docs.Update)
-	}
+// printEnv prints the environment variables the programs read.
+func printEnv(_ context.Context, _ []string) (int, error) {
 	fmt.Print(docs.Configuration())
 	return 0, nil
+}
+
+// writeDocs writes the parts of the documentation that are made of the code.
+func writeDocs(_ context.Context, _ []string) (int, error) {
+	return 0, errors.Join(
+		inRoot("README.md", docs.Update),
+		inRoot(filepath.Join("dev", "docs", "parquet.md"), func([]byte) ([]byte, error) { return []byte(docs.Parquet()), nil }),
+	)
 }
 
 // inRoot changes a file of the repository.

@@ -34,6 +34,7 @@ func main() {
 var commands = map[string]func(ctx context.Context, args []string) (int, error){
 	"bench":         runBench,
 	"demo":          runDemo,
+	"docs":          writeDocs,
 	"env":           printEnv,
 	"openapi":       writeOpenAPI,
 	"run":           runStack,

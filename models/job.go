@@ -121,7 +121,7 @@ type ExportParams struct {
 	Elements   []string `json:"elements,omitempty"`
 	// Base is the FHIR base URL that TypeFilter may write references with.
 	Base string `json:"base,omitempty"`
-	// Format is the media type of the files, "" for NDJSON.
+	// Format is how the files are kept, as in JobFile: FormatGzip and "" for NDJSON, else the media type that was asked for.
 	Format string `json:"format,omitempty"`
 	// Ignored names the parameters that a client which prefers leniency gave in vain. Its manifest says so.
 	Ignored []string `json:"ignored,omitempty"`
@@ -152,12 +152,21 @@ type JobFile struct {
 	RawLen     int64  `bun:",notnull"`
 	PackedLen  int64  `bun:",notnull"`
 	CRC        int32  `bun:"crc,notnull"`
-	// Format says how the file is kept: FormatDeflate, or else a whole object of this media type of PackedLen bytes.
+	// Format says how the file is kept: FormatDeflate or FormatGzip, or else a whole object of this media type of PackedLen
+	// bytes.
 	Format string `bun:",notnull"`
+	// GzipSHA256 and IdentitySHA256 are the SHA-256 of the whole file as it is served with and without Content-Encoding: gzip,
+	// nil where nobody has computed it yet.
+	GzipSHA256     []byte `bun:"gzip_sha256"`
+	IdentitySHA256 []byte `bun:"identity_sha256"`
 }
 
 // FormatDeflate is the format of files kept as packed lines without a frame, out of which NDJSON is served.
 const FormatDeflate = ""
+
+// FormatGzip is the format of NDJSON files kept as an object that is a whole gzip file: a header, PackedLen bytes of packed lines
+// and a trailer (see models/segment). The server chooses it, never a client.
+const FormatGzip = "application/gzip"
 
 // FormatParquet is the media type of Parquet files.
 const FormatParquet = "application/vnd.apache.parquet"

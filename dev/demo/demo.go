@@ -261,28 +261,15 @@ func (r *run) export(ctx context.Context, payer *client.Client, groupID string) 
 	r.say("export", "manifest with %d files and %d resources", len(manifest.Output), promised)
 
 	want, members := r.expected()
-	var mu sync.Mutex
-	got := map[string]map[string]int{}
-	totals, err := payer.DownloadAll(ctx, manifest, 3, client.Sink{Each: func(_ client.File, line []byte) error {
-		var f fhir.Facts
-		if err := fhir.Inspect(line, &f); err != nil {
-			return err
-		}
-		patient := string(f.Patient)
-		mu.Lock()
-		defer mu.Unlock()
-		if want[patient] == nil {
-			return fmt.Errorf("a %s of somebody who was not matched", f.ResourceType())
-		}
-		if got[patient] == nil {
-			got[patient] = map[string]int{}
-		}
-		got[patient][f.ResourceType()]++
-		return nil
-	}})
+	check := &checker{want: want, got: map[string]map[string]int{}, shared: map[string]int{}, named: map[string]bool{}}
+	totals, err := payer.DownloadAll(ctx, manifest, 3, client.Sink{Each: func(_ client.File, line []byte) error { return check.line(line) }})
 	if err != nil {
 		return err
 	}
+	if err := check.references(); err != nil {
+		return err
+	}
+	got := check.got
 	for patient, counts := range want {
 		if !maps.Equal(counts, got[patient]) {
 			return fmt.Errorf("member: expected %s, got %s", tell(counts), tell(got[patient]))
@@ -294,6 +281,54 @@ func (r *run) export(ctx context.Context, payer *client.Client, groupID string) 
 	r.say("verify", "every line parses, belongs to a matched member, and the counts equal manifest and truth")
 	fmt.Fprintf(r.Out, "demo: ok members=%d matched=%d resources=%d files=%d bytes=%d seconds=%.1f\n",
 		r.Members, members, totals.Lines, totals.Files, totals.Bytes, time.Since(r.started).Seconds())
+	return nil
+}
+
+// checker holds every line against what may be there: members' data of members who were matched, and shared resources that
+// these refer to, each once.
+type checker struct {
+	mu     sync.Mutex
+	want   map[string]map[string]int
+	got    map[string]map[string]int
+	shared map[string]int  // Type/id of the shared resources, and how often each came
+	named  map[string]bool // Type/id of what is referred to
+}
+
+func (c *checker) line(line []byte) error {
+	var f fhir.Facts
+	if err := fhir.Inspect(line, &f); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fhir.SharedReferences(line, func(typ int16, id string) { c.named[fhir.TypeName(typ)+"/"+id] = true })
+	patient := string(f.Patient)
+	switch {
+	case patient == "" && fhir.Shareable(f.Type):
+		c.shared[f.ResourceType()+"/"+string(f.ID)]++
+		return nil
+	case c.want[patient] == nil:
+		return fmt.Errorf("a %s of somebody who was not matched", f.ResourceType())
+	}
+	if c.got[patient] == nil {
+		c.got[patient] = map[string]int{}
+	}
+	c.got[patient][f.ResourceType()]++
+	return nil
+}
+
+// references checks that the shared resources are those that are referred to.
+func (c *checker) references() error {
+	for ref, n := range c.shared {
+		if n != 1 || !c.named[ref] {
+			return fmt.Errorf("%s came %d times, and it is referred to: %t", ref, n, c.named[ref])
+		}
+	}
+	for ref := range c.named {
+		if c.shared[ref] == 0 {
+			return fmt.Errorf("%s is referred to and did not come", ref)
+		}
+	}
 	return nil
 }
 

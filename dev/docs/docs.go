@@ -1,5 +1,5 @@
-// Package docs makes the parts of the documentation that follow from the code, and its test holds the documentation
-// against the code: the table of configuration variables in the README.
+// Package docs makes the parts of the documentation that follow from the code, and its tests hold the documentation against
+// the code: the tables of configuration variables in the README, and the page about Parquet files.
 package docs
 
 import (
@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"pdexbulk/api/server"
+	"pdexbulk/models/columns"
 	"pdexbulk/worker/boot"
 	"pdexbulk/worker/serve"
 )
@@ -43,6 +44,19 @@ func table(b *strings.Builder, title string, rows []boot.Variable) {
 		fmt.Fprintf(b, "| `%s` | %s | %s |\n", v.Name, byDefault, strings.ReplaceAll(help, "|", `\|`))
 	}
 	b.WriteByte('\n')
+}
+
+// Parquet is the page that describes the Parquet files of exports, in Markdown.
+func Parquet() string {
+	return `# Parquet files
+
+<!-- made by "make gen" -->
+
+What an export with ` + "`_outputFormat=application/vnd.apache.parquet`" + ` results in: files of one resource type each, a row for each
+resource. The columns are the same for every type; an element that is absent or empty is null. The second table says which
+elements the columns code and status are taken from; for other types both are null.
+
+` + columns.Describe().Markdown()
 }
 
 // Update returns the README with the tables as they must be. It errs when the lines that mark their place are not there.

@@ -23,6 +23,13 @@ func TestReadmeShowsTheConfiguration(t *testing.T) {
 	require.Equal(t, string(updated), string(readme), `the configuration in the README is out of date: run "make gen"`)
 }
 
+func TestParquetPageIsCurrent(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("parquet.md")
+	require.NoError(t, err)
+	require.Equal(t, docs.Parquet(), string(page), `parquet.md is out of date: run "make gen"`)
+}
+
 func TestUpdateNeedsItsPlace(t *testing.T) {
 	t.Parallel()
 	_, err := docs.Update([]byte("# A README without tables\n"))

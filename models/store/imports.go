@@ -249,6 +249,9 @@ func (s *Store) FinishImport(ctx context.Context, id string, state models.State,
 		if err != nil {
 			return err
 		}
+		if _, err := tx.NewDelete().Table("import_news").Where("import_id = ?", id).Exec(ctx); err != nil {
+			return err
+		}
 		_, err = tx.NewDelete().Model((*models.ImportRun)(nil)).Where("import_id = ?", id).Exec(ctx)
 		return err
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"pdexbulk/models"
+	"pdexbulk/models/segment"
 )
 
 // CreateJob records an accepted job, or returns the one the same request already made: the client's job with the same
@@ -236,7 +237,11 @@ func (s *Store) File(ctx context.Context, jobID string, file int) (*models.JobFi
 		return nil, nil, fmt.Errorf("select file: %w", err)
 	}
 	if row.BlobKey != "" {
-		return row, []models.FilePart{{BlobKey: row.BlobKey, Packed: row.PackedLen, Raw: row.RawLen, Lines: row.Lines, CRC: uint32(row.CRC)}}, nil
+		whole := models.FilePart{BlobKey: row.BlobKey, Packed: row.PackedLen, Raw: row.RawLen, Lines: row.Lines, CRC: uint32(row.CRC)}
+		if row.Format == models.FormatGzip {
+			whole.Offset = segment.HeaderLen
+		}
+		return row, []models.FilePart{whole}, nil
 	}
 	parts, err := s.fileParts(ctx, row)
 	return row, parts, err

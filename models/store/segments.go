@@ -76,6 +76,14 @@ type Tombstone struct {
 	Class      models.Class // of the resource as it was
 }
 
+// News is a resource that is new to its member.
+type News struct {
+	Member  uuid.UUID
+	Type    int16
+	Hash    uint64 // segment.IDHash
+	Updated int64  // ms since 1970-01-01
+}
+
 // Merge is what one transaction changes.
 type Merge struct {
 	Insert []Segment
@@ -88,6 +96,10 @@ type Merge struct {
 	Names     []Name
 	Resourced []Card // Member and Source of resources whose cards are replaced
 	Cards     []Card
+
+	// News are the resources that are new to their member, with the import that brought them.
+	News     []News
+	ImportID string
 
 	Bury  []Tombstone
 	Raise []Tombstone // tombstones to take away: the resource is back
@@ -261,6 +273,17 @@ func (m *Merge) write(ctx context.Context, tx pgx.Tx) error {
 			}))
 		if err != nil {
 			return fmt.Errorf("copy segment references: %w", err)
+		}
+	}
+	if len(m.News) > 0 {
+		importID := uuid.MustParse(m.ImportID)
+		_, err := tx.CopyFrom(ctx, pgx.Identifier{"import_news"}, []string{"import_id", "member_id", "type", "id_hash", "updated"},
+			pgx.CopyFromSlice(len(m.News), func(i int) ([]any, error) {
+				n := &m.News[i]
+				return []any{importID, n.Member, n.Type, int64(n.Hash), n.Updated}, nil
+			}))
+		if err != nil {
+			return fmt.Errorf("copy news: %w", err)
 		}
 	}
 	if err := m.writeTombstones(ctx, tx); err != nil {

@@ -111,13 +111,14 @@ type Converted struct {
 	File    int
 	BlobKey string
 	Bytes   int64
+	SHA256  []byte // of all bytes
 }
 
 // SaveConverted makes one attempt's conversion the file's. Of several attempts the first wins, and false tells the others.
 func (s *Store) SaveConverted(ctx context.Context, jobID, attempt string, c Converted) (bool, error) {
-	tag, err := s.Pool.Exec(ctx, `INSERT INTO export_files (job_id, file, attempt, blob_key, bytes)
-		SELECT id, $2, $3, $4, $5 FROM jobs WHERE id = $1 AND state = 'running' ON CONFLICT DO NOTHING`,
-		jobID, c.File, attempt, c.BlobKey, c.Bytes)
+	tag, err := s.Pool.Exec(ctx, `INSERT INTO export_files (job_id, file, attempt, blob_key, bytes, sha256)
+		SELECT id, $2, $3, $4, $5, $6 FROM jobs WHERE id = $1 AND state = 'running' ON CONFLICT DO NOTHING`,
+		jobID, c.File, attempt, c.BlobKey, c.Bytes, c.SHA256)
 	if err != nil {
 		return false, fmt.Errorf("save a converted file: %w", err)
 	}
@@ -126,7 +127,7 @@ func (s *Store) SaveConverted(ctx context.Context, jobID, attempt string, c Conv
 
 // ConvertedFiles returns the converted files of a job by number.
 func (s *Store) ConvertedFiles(ctx context.Context, jobID string) (map[int]Converted, error) {
-	rows, err := s.Pool.Query(ctx, `SELECT file, blob_key, bytes FROM export_files WHERE job_id = $1`, jobID)
+	rows, err := s.Pool.Query(ctx, `SELECT file, blob_key, bytes, sha256 FROM export_files WHERE job_id = $1`, jobID)
 	if err != nil {
 		return nil, fmt.Errorf("select converted files: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"pdexbulk/models"
 	"pdexbulk/models/segment"
 )
 
@@ -34,6 +35,45 @@ func (s *Store) Owners(ctx context.Context, types []int16, set *segment.HashSet)
 	}
 	slices.SortFunc(owners, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
 	return slices.Compact(owners), nil
+}
+
+// Earlier reports whether an import has merged before the given one, so that what it brings may be held already.
+func (s *Store) Earlier(ctx context.Context, imp *models.Import) (bool, error) {
+	var earlier bool
+	err := s.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM imports WHERE effective_at < $1)`, imp.EffectiveAt).Scan(&earlier)
+	if err != nil {
+		return false, fmt.Errorf("look for earlier imports: %w", err)
+	}
+	return earlier, nil
+}
+
+// EachNews yields what an import brought to members who did not have it, at most limit resources at a time. Resources with
+// one hash come together.
+func (s *Store) EachNews(ctx context.Context, importID string, limit int, fn func([]News) error) error {
+	from, first := int64(0), true
+	for {
+		rows, err := s.Pool.Query(ctx, `SELECT member_id, type, id_hash, updated FROM import_news
+			WHERE import_id = $1 AND ($2 OR id_hash > $3) ORDER BY id_hash FETCH FIRST $4 ROWS WITH TIES`, importID, first, from, limit)
+		if err != nil {
+			return fmt.Errorf("select news: %w", err)
+		}
+		news, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (n News, err error) {
+			var hash int64
+			err = row.Scan(&n.Member, &n.Type, &hash, &n.Updated)
+			n.Hash = uint64(hash)
+			return n, err
+		})
+		if err != nil {
+			return fmt.Errorf("read news: %w", err)
+		}
+		if len(news) == 0 {
+			return nil
+		}
+		if err := fn(news); err != nil {
+			return err
+		}
+		from, first = int64(news[len(news)-1].Hash), false
+	}
 }
 
 // Analyze brings the planner's statistics and the visibility map up to date after a large load: plans of exports are made

@@ -23,6 +23,17 @@ CREATE INDEX segments_superseded ON segments (valid_to) WHERE valid_to < 'infini
 CREATE INDEX segment_lines_superseded ON segment_lines (valid_to) WHERE valid_to < 'infinity';
 CREATE INDEX segment_refs_superseded ON segment_refs (valid_to) WHERE valid_to < 'infinity';
 
+-- Resources that an import brought to a member who did not have them: one that another member has too has moved. Empty
+-- but while imports run.
+CREATE TABLE import_news (
+    import_id   uuid NOT NULL REFERENCES imports ON DELETE CASCADE,
+    member_id   uuid NOT NULL,
+    type        smallint NOT NULL,
+    id_hash     bigint NOT NULL,            -- segment.IDHash
+    updated     bigint NOT NULL             -- meta.lastUpdated in ms since 1970-01-01
+);
+CREATE INDEX import_news_import ON import_news (import_id, id_hash);
+
 -- What the published chunks of an export refer to, each once.
 CREATE TABLE export_refs (
     job_id uuid NOT NULL REFERENCES jobs ON DELETE CASCADE,

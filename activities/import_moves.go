@@ -1,0 +1,136 @@
+package activities
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"go.temporal.io/sdk/activity"
+
+	"pdexbulk/models"
+	"pdexbulk/models/fhir"
+	"pdexbulk/models/segment"
+	"pdexbulk/models/store"
+)
+
+// movesBucket is the bucket under which moves keep their counts.
+const movesBucket = -2
+
+// newsAtATime bounds the memory that looking for moved resources takes: so many are looked for in one scan of the ids held.
+const newsAtATime = 1 << 20
+
+// newHome is where an import brought a resource, and in which version.
+type newHome struct {
+	member  uuid.UUID
+	updated int64
+}
+
+type resourceHash struct {
+	typ  int16
+	hash uint64
+}
+
+// followMoves finds resources that an import brought to one member while another has them too, and leaves them with the one
+// who has the newer version: a resource has one owner, and the other must not be shown it any longer.
+func (a *Activities) followMoves(ctx context.Context, imp *models.Import) error {
+	m := &merger{imp: imp}
+	var err error
+	if _, m.stats, err = a.Store.ImportBucket(ctx, imp.ID, movesBucket); err != nil {
+		return err
+	}
+	if m.packer, err = segment.NewPacker(segment.DefaultLevel); err != nil {
+		return err
+	}
+	return a.Store.EachNews(ctx, imp.ID, newsAtATime, func(news []store.News) error {
+		activity.RecordHeartbeat(ctx, len(news))
+		return a.followSome(ctx, m, news)
+	})
+}
+
+func (a *Activities) followSome(ctx context.Context, m *merger, news []store.News) error {
+	homes := make(map[resourceHash][]newHome, len(news))
+	var types []int16
+	hashes := make([]uint64, 0, len(news))
+	for _, n := range news {
+		key := resourceHash{n.Type, n.Hash}
+		homes[key] = append(homes[key], newHome{n.Member, n.Updated})
+		types, hashes = append(types, n.Type), append(hashes, n.Hash)
+	}
+	slices.Sort(types)
+	owners, err := a.Store.Owners(ctx, slices.Compact(types), segment.NewHashSet(hashes))
+	if err != nil {
+		return err
+	}
+	// The owners hold the resource's former home and the new one. In the first pass the former homes lose what is older
+	// than what came, and tell what is not; in the second the new homes lose what was not newer after all.
+	stale := map[resourceHash]bool{}
+	leave := func(where place, l segment.Line) bool {
+		key := resourceHash{where.typ, segment.IDHash(fhir.TypeName(where.typ), l.ID)}
+		for _, home := range homes[key] {
+			switch {
+			case slices.ContainsFunc(homes[key], func(h newHome) bool { return h.member == where.member }):
+				return false // it came here itself
+			case l.LastUpdated <= home.updated:
+				return true
+			default:
+				stale[key] = true
+			}
+		}
+		return false
+	}
+	if err := a.takeAway(ctx, m, owners, leave); err != nil {
+		return err
+	}
+	if len(stale) == 0 {
+		return nil
+	}
+	return a.takeAway(ctx, m, owners, func(where place, l segment.Line) bool {
+		key := resourceHash{where.typ, segment.IDHash(fhir.TypeName(where.typ), l.ID)}
+		return stale[key] && slices.ContainsFunc(homes[key], func(h newHome) bool { return h.member == where.member && h.updated == l.LastUpdated })
+	})
+}
+
+// takeAway removes lines from members without burying them: the resource is still held, elsewhere.
+func (a *Activities) takeAway(ctx context.Context, m *merger, owners []uuid.UUID, leave func(place, segment.Line) bool) error {
+	for batch := range slices.Chunk(owners, 100) {
+		err := a.Store.MergeMembers(ctx, batch, *m.imp.EffectiveAt, func(view *store.MergeTx) (*store.Merge, error) {
+			return m.drop(view, leave)
+		}, func(ctx context.Context, tx pgx.Tx) error {
+			return store.SaveBucket(ctx, tx, m.imp.ID, movesBucket, 0, m.stats)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop makes the change that takes lines away from a batch of members.
+func (m *merger) drop(view *store.MergeTx, leave func(place, segment.Line) bool) (*store.Merge, error) {
+	at := *m.imp.EffectiveAt
+	sh, err := readShelf(view, at)
+	if err != nil {
+		return nil, err
+	}
+	out := &store.Merge{At: at, Members: map[uuid.UUID]string{}, Present: map[uuid.UUID]bool{}}
+	for where, all := range sh.held {
+		for _, h := range all {
+			for i, l := range h.lines {
+				if !leave(where, l) {
+					continue
+				}
+				h.dropped[i], h.rewrite = true, true
+				m.stats.Moved++
+				if models.IsMember(where.member) {
+					out.Resourced = append(out.Resourced, store.Card{Member: where.member, Source: segment.IDHash(fhir.TypeName(where.typ), l.ID)})
+				}
+			}
+		}
+	}
+	if err := m.rewrite(view, sh, map[place]map[models.Class][]entry{}, out); err != nil {
+		return nil, err
+	}
+	m.stats.Segments += int64(len(out.Insert))
+	return out, nil
+}
