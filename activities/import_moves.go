@@ -65,7 +65,7 @@ func (a *Activities) followSome(ctx context.Context, m *merger, news []store.New
 	// The owners hold the resource's former home and the new one. In the first pass the former homes lose what is older
 	// than what came, and tell what is not; in the second the new homes lose what was not newer after all.
 	stale := map[resourceHash]bool{}
-	leave := func(where place, l segment.Line) bool {
+	leave := func(where place, _ *held, l segment.Line) bool {
 		key := resourceHash{where.typ, segment.IDHash(fhir.TypeName(where.typ), l.ID)}
 		for _, home := range homes[key] {
 			switch {
@@ -85,17 +85,17 @@ func (a *Activities) followSome(ctx context.Context, m *merger, news []store.New
 	if len(stale) == 0 {
 		return nil
 	}
-	return a.takeAway(ctx, m, owners, func(where place, l segment.Line) bool {
+	return a.takeAway(ctx, m, owners, func(where place, _ *held, l segment.Line) bool {
 		key := resourceHash{where.typ, segment.IDHash(fhir.TypeName(where.typ), l.ID)}
 		return stale[key] && slices.ContainsFunc(homes[key], func(h newHome) bool { return h.member == where.member && h.updated == l.LastUpdated })
 	})
 }
 
 // takeAway removes lines from members without burying them: the resource is still held, elsewhere.
-func (a *Activities) takeAway(ctx context.Context, m *merger, owners []uuid.UUID, leave func(place, segment.Line) bool) error {
+func (a *Activities) takeAway(ctx context.Context, m *merger, owners []uuid.UUID, leave func(place, *held, segment.Line) bool) error {
 	for batch := range slices.Chunk(owners, 100) {
 		err := a.Store.MergeMembers(ctx, batch, *m.imp.EffectiveAt, func(view *store.MergeTx) (*store.Merge, error) {
-			return m.drop(view, leave)
+			return m.drop(view, leave, func(*store.Merge, place, *held, segment.Line) { m.stats.Moved++ })
 		}, func(ctx context.Context, tx pgx.Tx) error {
 			return store.SaveBucket(ctx, tx, m.imp.ID, movesBucket, 0, m.stats)
 		})
@@ -104,33 +104,4 @@ func (a *Activities) takeAway(ctx context.Context, m *merger, owners []uuid.UUID
 		}
 	}
 	return nil
-}
-
-// drop makes the change that takes lines away from a batch of members.
-func (m *merger) drop(view *store.MergeTx, leave func(place, segment.Line) bool) (*store.Merge, error) {
-	at := *m.imp.EffectiveAt
-	sh, err := readShelf(view, at)
-	if err != nil {
-		return nil, err
-	}
-	out := &store.Merge{At: at, Members: map[uuid.UUID]string{}, Present: map[uuid.UUID]bool{}}
-	for where, all := range sh.held {
-		for _, h := range all {
-			for i, l := range h.lines {
-				if !leave(where, l) {
-					continue
-				}
-				h.dropped[i], h.rewrite = true, true
-				m.stats.Moved++
-				if models.IsMember(where.member) {
-					out.Resourced = append(out.Resourced, store.Card{Member: where.member, Source: segment.IDHash(fhir.TypeName(where.typ), l.ID)})
-				}
-			}
-		}
-	}
-	if err := m.rewrite(view, sh, map[place]map[models.Class][]entry{}, out); err != nil {
-		return nil, err
-	}
-	m.stats.Segments += int64(len(out.Insert))
-	return out, nil
 }

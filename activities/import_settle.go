@@ -78,9 +78,25 @@ func (a *Activities) ApplyDeletes(ctx context.Context, importID string) error {
 	return nil
 }
 
-// remove drops the given resources from the members' segments. A resource that the same import also brought stays: its
-// line is as new as the delete.
+// remove drops the given resources from the members' segments and buries them. A resource that the same import also brought
+// stays: its line is as new as the delete.
 func (m *merger) remove(view *store.MergeTx, gone map[tombKey]bool) (*store.Merge, error) {
+	at := *m.imp.EffectiveAt
+	leave := func(where place, h *held, l segment.Line) bool {
+		return gone[tombKey{place{typ: where.typ}, l.ID}] && !(h.key.ValidFrom.Equal(at) && l.LastUpdated == at.UnixMilli())
+	}
+	return m.drop(view, leave, func(out *store.Merge, where place, h *held, l segment.Line) {
+		m.stats.Deleted++
+		out.Bury = append(out.Bury, store.Tombstone{Member: where.member, Type: where.typ, ResourceID: l.ID, DeletedAt: at, Class: h.key.Class})
+		if where.typ == fhir.TypePatient {
+			out.Members[where.member], out.Present[where.member] = l.ID, false
+			out.Renamed = append(out.Renamed, where.member)
+		}
+	})
+}
+
+// drop makes the change that takes lines away from a batch of members. dropped is called with each line that leaves.
+func (m *merger) drop(view *store.MergeTx, leave func(place, *held, segment.Line) bool, dropped func(*store.Merge, place, *held, segment.Line)) (*store.Merge, error) {
 	at := *m.imp.EffectiveAt
 	sh, err := readShelf(view, at)
 	if err != nil {
@@ -90,19 +106,14 @@ func (m *merger) remove(view *store.MergeTx, gone map[tombKey]bool) (*store.Merg
 	for where, all := range sh.held {
 		for _, h := range all {
 			for i, l := range h.lines {
-				if !gone[tombKey{place{typ: where.typ}, l.ID}] || h.key.ValidFrom.Equal(at) && l.LastUpdated == at.UnixMilli() {
+				if !leave(where, h, l) {
 					continue
 				}
 				h.dropped[i], h.rewrite = true, true
-				m.stats.Deleted++
-				out.Bury = append(out.Bury, store.Tombstone{Member: where.member, Type: where.typ, ResourceID: l.ID, DeletedAt: at, Class: h.key.Class})
 				if models.IsMember(where.member) {
 					out.Resourced = append(out.Resourced, store.Card{Member: where.member, Source: segment.IDHash(fhir.TypeName(where.typ), l.ID)})
 				}
-				if where.typ == fhir.TypePatient {
-					out.Members[where.member], out.Present[where.member] = l.ID, false
-					out.Renamed = append(out.Renamed, where.member)
-				}
+				dropped(out, where, h, l)
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"go.temporal.io/sdk/client"
+	"golang.org/x/sync/singleflight"
 
 	"pdexbulk/api/answer"
 	"pdexbulk/api/auth"
@@ -43,10 +44,14 @@ type Service struct {
 	MaxBody    int64
 	// PollBurst is how many polls of a running job may come at once, beyond two a second; 0 means no bound.
 	PollBurst int
+	// Presign is how long signed URLs of an export's files live; 0 has the files served here, to whoever has a token. It needs a
+	// file store that can sign.
+	Presign time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 
-	polls polls
+	polls   polls
+	digests singleflight.Group
 }
 
 func (s *Service) now() time.Time {
@@ -79,7 +84,7 @@ func (s *Service) AddRoutes(api huma.API) {
 		"202 with X-Progress and Retry-After while it runs, 200 with the manifest when it is done.", s.status, job)
 	s.route(api, http.MethodDelete, "/fhir/bulk-status/{job}", "delete-job", "Cancel a job, or delete what it made", "", s.deleteJob, job)
 	s.route(api, http.MethodGet, "/fhir/bulk-files/{job}/{file}", "get-file", "Download a file of a manifest",
-		"Takes Range and Accept-Encoding: gzip.", s.file, job, pathParameter("file", "file name from the manifest"))
+		"Takes Range, Accept-Encoding: gzip and Want-Repr-Digest.", s.file, job, pathParameter("file", "file name from the manifest"))
 }
 
 // route adds one operation to the API description and serves it. Answers are written by the handler, since most are no

@@ -50,11 +50,13 @@ func (s *Service) file(w http.ResponseWriter, r *http.Request, caller *auth.Call
 	if err := s.present(r.Context(), parts); err != nil {
 		return err
 	}
-	if f.Format != models.FormatDeflate {
+	switch f.Format {
+	case models.FormatDeflate, models.FormatGzip:
+		s.serve(w, r, f, parts)
+		return nil
+	default:
 		return s.serveObject(w, r, f)
 	}
-	s.serve(w, r, f, parts)
-	return nil
 }
 
 // serveObject serves a file that is kept as it is handed out.
@@ -68,6 +70,7 @@ func (s *Service) serveObject(w http.ResponseWriter, r *http.Request, f *models.
 	h.Set("Content-Type", f.Format)
 	h.Set("Cache-Control", "no-store")
 	h.Set("ETag", fmt.Sprintf(`"%s-%d"`, f.JobID, f.File))
+	setDigest(h, f.IdentitySHA256)
 	http.ServeContent(&fileWriter{ResponseWriter: w, request: r, log: s.Log, size: f.PackedLen}, usableRange(r), "", time.Time{}, body)
 	return nil
 }
@@ -101,6 +104,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request, f *models.JobFil
 		h.Set("Content-Encoding", "gzip")
 	}
 	h.Set("ETag", fmt.Sprintf(`"%s-%d-%s"`, f.JobID, f.File, form))
+	setDigest(h, s.digest(r, f, parts, body.gzip))
 	defer body.Close()
 	out := &fileWriter{ResponseWriter: w, request: r, log: s.Log, size: body.size()}
 	http.ServeContent(out, usableRange(r), "", time.Time{}, body) // the ETag is the validator: a file never changes
@@ -140,6 +144,7 @@ func (w *fileWriter) WriteHeader(status int) {
 		w.Header().Set("Content-Length", strconv.FormatInt(w.size, 10))
 	case http.StatusRequestedRangeNotSatisfiable:
 		w.refused = true
+		w.Header().Del("Repr-Digest") // it is of the file
 		body, err := json.Marshal(fhir.Outcome(fhir.NewIssue(fhir.SeverityError, fhir.IssueInvalid, "the file has no such range; see Content-Range for its length", "http.Range")))
 		if err != nil {
 			w.log.ErrorContext(w.request.Context(), "an OperationOutcome could not be written", "error", err)

@@ -73,7 +73,10 @@ func (s *Service) export(w http.ResponseWriter, r *http.Request, c *auth.Caller,
 	if err != nil {
 		return fmt.Errorf("write parameters: %w", err)
 	}
-	digest := sha256.Sum256(append([]byte(op), text...))
+	digest := sha256.Sum256(append([]byte(op), text...)) // of what was asked for, not of how we keep it
+	if text, err = s.keep(params, text); err != nil {
+		return err
+	}
 	return s.accept(w, r, &models.Job{
 		ID: models.NewID(), ClientID: c.ClientID, Operation: op, RequestURL: s.requestURL(r), RequestDigest: digest[:],
 		IdempotencyKey: idempotencyKey(r.Header), State: models.StateAccepted, Params: text, CreatedAt: s.now().UTC().Truncate(time.Millisecond),

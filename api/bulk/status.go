@@ -15,7 +15,6 @@ import (
 	"pdexbulk/api/answer"
 	"pdexbulk/api/auth"
 	"pdexbulk/models"
-	"pdexbulk/models/manifest"
 	"pdexbulk/workflows"
 )
 
@@ -94,12 +93,16 @@ func (s *Service) complete(w http.ResponseWriter, r *http.Request, job *models.J
 	if err != nil {
 		return models.Errorf(models.KindUnavailable, "the manifest cannot be read at the moment; try again").Wait(5).Because(err)
 	}
-	body, err := json.Marshal(manifest.Build(job, files, s.Base))
+	m, expires, err := s.manifest(r.Context(), job, files)
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("write manifest: %w", err)
 	}
-	if job.ExpiresAt != nil {
-		w.Header().Set("Expires", job.ExpiresAt.UTC().Format(http.TimeFormat))
+	if expires != nil {
+		w.Header().Set("Expires", expires.UTC().Format(http.TimeFormat))
 	}
 	answer.Write(w, http.StatusOK, "application/json", body)
 	return nil

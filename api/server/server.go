@@ -31,6 +31,8 @@ type Config struct {
 	MaxMembers int         `env:"PDEX_MATCH_MEMBERS" envDefault:"100000" help:"people one match request may ask for"`
 	MaxBody    int64       `env:"PDEX_MATCH_BODY" envDefault:"1073741824" help:"bytes one match request may have"`
 	Parallel   int         `env:"PDEX_RUN_PARALLEL" envDefault:"4" help:"activities one run may have in flight"`
+
+	Presign time.Duration `env:"PDEX_PRESIGN" envDefault:"0s" help:"how long signed URLs, by which clients get the files of exports from the bucket itself and without a token, are good for; 0s has the api serve them; needs an s3:// file store"`
 }
 
 // Setup serves the api in a process.
@@ -52,6 +54,9 @@ func Handler(p *boot.Process, cfg *Config) (http.Handler, huma.API, error) {
 	if err := authConfig.Validate(); err != nil {
 		return nil, nil, err
 	}
+	if err := checkPresign(cfg.Presign, p.Config.Blob.URL.Reveal()); err != nil {
+		return nil, nil, err
+	}
 	tokens := auth.New(authConfig, p.Store)
 	limits := workflows.Limits{Parallel: cfg.Parallel}
 	operators := &admin.Service{
@@ -61,7 +66,7 @@ func Handler(p *boot.Process, cfg *Config) (http.Handler, huma.API, error) {
 	exchange := &bulk.Service{
 		Store: p.Store, Files: p.Blob, Temporal: p.Temporal, TaskQueue: p.Config.Temporal.TaskQueue, Auth: tokens, Log: p.Log,
 		Base: p.Config.HTTP.BaseURL, Limits: limits, OpenJobs: cfg.OpenJobs, MaxMembers: cfg.MaxMembers, MaxBody: cfg.MaxBody,
-		PollBurst: cfg.PollBurst,
+		PollBurst: cfg.PollBurst, Presign: cfg.Presign,
 	}
 	metadata, err := newMetadata(p.Config.HTTP.BaseURL, tokens.TokenURL(), time.Now(), p.Log)
 	if err != nil {

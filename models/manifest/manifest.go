@@ -3,6 +3,7 @@
 package manifest
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"pdexbulk/models"
@@ -22,9 +23,24 @@ type Manifest struct {
 
 // File is one file of the manifest.
 type File struct {
-	Type  string `json:"type"`
-	URL   string `json:"url"`
-	Count int64  `json:"count"`
+	Type      string     `json:"type"`
+	URL       string     `json:"url"`
+	Count     int64      `json:"count"`
+	Extension *Extension `json:"extension,omitempty"`
+}
+
+// Extension is what this server says of a file beyond the specification.
+type Extension struct {
+	Checksum []Checksum `json:"checksum"`
+}
+
+// Checksum lets a client see that it got a file whole.
+type Checksum struct {
+	Algorithm string `json:"algorithm"` // crc32 (IEEE, as in gzip) or sha-256
+	// Coding is the content coding of the bytes it is of: identity (what is left when Content-Encoding is undone) or gzip (what
+	// was sent under Content-Encoding: gzip).
+	Coding string `json:"coding"`
+	Value  []byte `json:"value"` // base64 of the checksum, most significant byte first
 }
 
 // FileURL returns the address of a job's file under the FHIR base.
@@ -38,18 +54,31 @@ func FileURL(base string, f models.JobFile) string {
 
 // Build makes the manifest of a completed job. base is the absolute FHIR base URL without a trailing slash.
 func Build(job *models.Job, files []models.JobFile, base string) Manifest {
+	m := build(job, files, func(i int) string { return FileURL(base, files[i]) })
+	m.RequiresAccessToken = true
+	return m
+}
+
+// BuildOpen makes the manifest of a completed job whose files are at the given URLs, one a file, which need no token.
+func BuildOpen(job *models.Job, files []models.JobFile, urls []string) Manifest {
+	return build(job, files, func(i int) string { return urls[i] })
+}
+
+func build(job *models.Job, files []models.JobFile, url func(i int) string) Manifest {
 	m := Manifest{
-		Request:             job.RequestURL,
-		RequiresAccessToken: true,
-		Output:              []File{},
-		Deleted:             []File{},
-		Error:               []File{},
+		Request: job.RequestURL,
+		Output:  []File{},
+		Deleted: []File{},
+		Error:   []File{},
 	}
 	if job.TransactionTime != nil {
 		m.TransactionTime = fhir.FormatInstant(job.TransactionTime.UnixMilli())
 	}
-	for _, f := range files {
-		item := File{Type: f.Type, URL: FileURL(base, f), Count: f.Lines}
+	for i, f := range files {
+		item := File{Type: f.Type, URL: url(i), Count: f.Lines}
+		if sums := checksums(f); len(sums) > 0 {
+			item.Extension = &Extension{Checksum: sums}
+		}
 		switch f.Kind {
 		case "output":
 			m.Output = append(m.Output, item)
@@ -60,4 +89,20 @@ func Build(job *models.Job, files []models.JobFile, base string) Manifest {
 		}
 	}
 	return m
+}
+
+// checksums are those that are known. The CRC of NDJSON always is; it was taken when the lines were imported, so it covers their
+// storage too.
+func checksums(f models.JobFile) []Checksum {
+	var sums []Checksum
+	if f.Format == models.FormatDeflate || f.Format == models.FormatGzip {
+		sums = append(sums, Checksum{Algorithm: "crc32", Coding: "identity", Value: binary.BigEndian.AppendUint32(nil, uint32(f.CRC))})
+	}
+	if f.IdentitySHA256 != nil {
+		sums = append(sums, Checksum{Algorithm: "sha-256", Coding: "identity", Value: f.IdentitySHA256})
+	}
+	if f.GzipSHA256 != nil {
+		sums = append(sums, Checksum{Algorithm: "sha-256", Coding: "gzip", Value: f.GzipSHA256})
+	}
+	return sums
 }

@@ -18,10 +18,10 @@ func TestBuild(t *testing.T) {
 	at := time.Date(2026, 11, 23, 12, 0, 0, 5e6, time.FixedZone("", 3600))
 	job := &models.Job{ID: "j", RequestURL: base + "/Group/g/$davinci-data-export?_type=Patient", TransactionTime: &at}
 	files := []models.JobFile{
-		{JobID: "j", File: 0, Kind: "output", Type: "Patient", Lines: 2},
-		{JobID: "j", File: 1, Kind: "deleted", Type: "Bundle", Lines: 1},
-		{JobID: "j", File: 2, Kind: "output", Type: "Patient", Lines: 1},
-		{JobID: "j", File: 3, Kind: "error", Type: "OperationOutcome", Lines: 1},
+		{JobID: "j", File: 0, Kind: "output", Type: "Patient", Lines: 2, CRC: -2, GzipSHA256: []byte{1}},
+		{JobID: "j", File: 1, Kind: "deleted", Type: "Bundle", Lines: 1, Format: models.FormatGzip, GzipSHA256: []byte{2}, IdentitySHA256: []byte{3}},
+		{JobID: "j", File: 2, Kind: "output", Type: "Patient", Lines: 1, CRC: 1, Format: models.FormatParquet, IdentitySHA256: []byte{4}},
+		{JobID: "j", File: 3, Kind: "error", Type: "OperationOutcome", Lines: 1, Format: models.FormatParquet},
 	}
 	got, err := json.Marshal(manifest.Build(job, files, base))
 	require.NoError(t, err)
@@ -30,11 +30,26 @@ func TestBuild(t *testing.T) {
 		"request": "https://payer.example/fhir/Group/g/$davinci-data-export?_type=Patient",
 		"requiresAccessToken": true,
 		"output": [
-			{"type": "Patient", "url": "https://payer.example/fhir/bulk-files/j/0.Patient.ndjson", "count": 2},
-			{"type": "Patient", "url": "https://payer.example/fhir/bulk-files/j/2.Patient.ndjson", "count": 1}],
-		"deleted": [{"type": "Bundle", "url": "https://payer.example/fhir/bulk-files/j/1.Bundle.ndjson", "count": 1}],
-		"error": [{"type": "OperationOutcome", "url": "https://payer.example/fhir/bulk-files/j/3.OperationOutcome.ndjson", "count": 1}]
+			{"type": "Patient", "url": "https://payer.example/fhir/bulk-files/j/0.Patient.ndjson", "count": 2, "extension": {"checksum": [
+				{"algorithm": "crc32", "coding": "identity", "value": "/////g=="},
+				{"algorithm": "sha-256", "coding": "gzip", "value": "AQ=="}]}},
+			{"type": "Patient", "url": "https://payer.example/fhir/bulk-files/j/2.Patient.parquet", "count": 1, "extension": {"checksum": [
+				{"algorithm": "sha-256", "coding": "identity", "value": "BA=="}]}}],
+		"deleted": [{"type": "Bundle", "url": "https://payer.example/fhir/bulk-files/j/1.Bundle.ndjson", "count": 1, "extension": {"checksum": [
+				{"algorithm": "crc32", "coding": "identity", "value": "AAAAAA=="},
+				{"algorithm": "sha-256", "coding": "identity", "value": "Aw=="},
+				{"algorithm": "sha-256", "coding": "gzip", "value": "Ag=="}]}}],
+		"error": [{"type": "OperationOutcome", "url": "https://payer.example/fhir/bulk-files/j/3.OperationOutcome.parquet", "count": 1}]
 	}`, string(got))
+}
+
+func TestBuildOpen(t *testing.T) {
+	t.Parallel()
+	files := []models.JobFile{{Kind: "output", Type: "Patient"}, {Kind: "error", Type: "OperationOutcome"}}
+	m := manifest.BuildOpen(&models.Job{}, files, []string{"https://bucket/a", "https://bucket/b"})
+	require.False(t, m.RequiresAccessToken)
+	require.Equal(t, "https://bucket/a", m.Output[0].URL)
+	require.Equal(t, "https://bucket/b", m.Error[0].URL)
 }
 
 // Clients look for all keys, the lists too when they are empty.
