@@ -260,6 +260,11 @@ func TestImports(t *testing.T) {
 	require.Equal(t, ids, pages(t, a, "/admin/imports", 4, "id"))
 	require.Equal(t, ids, pages(t, a, "/admin/imports", 6, "id"))
 
+	for n := range 2 {
+		file := &models.ImportFile{ImportID: ids[0], File: n, Name: fmt.Sprintf("part-%d.ndjson", n), Scanned: true}
+		_, err := a.Store.DB.NewInsert().Model(file).Exec(t.Context())
+		require.NoError(t, err)
+	}
 	for line := range 7 {
 		reject := &models.ImportReject{ImportID: ids[0], FileNo: line / 4, Line: int64(line), Reason: "not-json"}
 		_, err := a.Store.DB.NewInsert().Model(reject).Exec(t.Context())

@@ -35,8 +35,9 @@ func (p *paced) Read(b []byte) (int, error) {
 	_ = p.ctl.SetReadDeadline(p.start.Add(bodyPatience + time.Duration(p.n/bodyRate)*time.Second))
 	n, err := p.ReadCloser.Read(b)
 	p.n += int64(n)
-	if err != nil {
-		// The server goes on reading, to notice when the client leaves. That must not time out.
+	if errors.Is(err, io.EOF) {
+		// The server goes on reading, to notice when the client leaves. That must not time out. After any other error the
+		// deadline stays: the server may try to read the rest before it answers.
 		_ = p.ctl.SetReadDeadline(time.Time{})
 	}
 	return n, err

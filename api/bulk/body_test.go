@@ -29,6 +29,7 @@ func TestSlowBody(t *testing.T) {
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", srv.Listener.Addr().String())
 	require.NoError(t, err)
 	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
 	_, err = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
 	require.NoError(t, err)
 	require.Equal(t, models.KindInvalid, models.KindOf(<-fault))

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -328,6 +329,9 @@ func (a *API) Scratch(t testing.TB) []string {
 	t.Helper()
 	var names []string
 	err := filepath.WalkDir(a.Dir, func(path string, e os.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it went while we looked
+		}
 		if err == nil && !e.IsDir() {
 			names = append(names, path)
 		}
