@@ -33,7 +33,7 @@ const patientPlace = "Parameters.parameter["
 // ignoredOutcome tells of one parameter. It is a warning: some clients take an error here for the failure of the export.
 func ignoredOutcome(name string) fhir.OperationOutcome {
 	if strings.HasPrefix(name, patientPlace) {
-		return fhir.Outcome(fhir.NewIssue(fhir.SeverityWarning, fhir.IssueNotFound, "a reference that names no member of this Group was ignored", name))
+		return fhir.Outcome(fhir.NewIssue(fhir.SeverityWarning, fhir.IssueNotFound, "a reference that names no patient of this export was ignored", name))
 	}
 	switch name {
 	case "":

@@ -28,6 +28,7 @@ Logs           {{.Dir}}/logs
 Partners       {{.Payer}} (payer), {{.Backend}} (may export everything)
 
 # Imports and jobs, for administrators:
+ROOT={{.Root}}
 ADMIN='Authorization: Bearer {{.Admin}}'
 curl -s -H "$ADMIN" '{{.Root}}/admin/imports?limit=5'
 curl -s -H "$ADMIN" '{{.Root}}/admin/jobs?limit=5'
