@@ -34,12 +34,14 @@ type Server struct {
 	Types []string
 	// Search are the search parameters of Group.
 	Search []SearchParam
+	// Filters are the search parameters that _typeFilter takes, by type. Group's own are those of Search.
+	Filters map[string][]SearchParam
 }
 
 // SearchParam is a search parameter.
 type SearchParam struct {
 	Name       string `json:"name"`
-	Definition string `json:"definition"`
+	Definition string `json:"definition,omitempty"`
 	Type       string `json:"type"`
 }
 
@@ -132,7 +134,8 @@ func Build(s Server) ([]byte, error) {
 		Rest: []rest{{
 			Mode: "server",
 			Documentation: "Operations run asynchronously: send Prefer: respond-async and follow Content-Location. " +
-				"The types listed without an interaction are those an export can have; they are not read or searched one by one.",
+				"The types listed without an interaction are those an export can have; they are not read or searched one by one: their " +
+				"search parameters are those of _typeFilter.",
 			Security: security{
 				Extension: []extension{{URL: oauthURIs, Extension: []extension{{URL: "token", ValueURI: s.TokenURL}}}},
 				Service:   []concept{{Coding: []coding{{securityServices, "SMART-on-FHIR"}}, Text: "SMART Backend Services"}},
@@ -151,7 +154,7 @@ func (s Server) resources() []resource {
 	out := make([]resource, 0, len(s.Types)+1)
 	group := false
 	for _, t := range s.Types {
-		r := resource{Type: t}
+		r := resource{Type: t, SearchParam: s.Filters[t]}
 		switch t {
 		case "Patient":
 			r.Operation = []Operation{{"export", PatientExport}, {"patient-export", PatientExport}}

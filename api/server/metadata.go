@@ -16,6 +16,8 @@ import (
 	"pdexbulk/api/bulk"
 	"pdexbulk/api/capability"
 	"pdexbulk/models"
+	"pdexbulk/models/fhir"
+	"pdexbulk/models/fhir/search"
 )
 
 // metadata serves the CapabilityStatement, to everybody (https://hl7.org/fhir/R4/http.html#capabilities).
@@ -25,12 +27,19 @@ type metadata struct {
 }
 
 func newMetadata(base, tokenURL string, since time.Time, log *slog.Logger) (*metadata, error) {
-	var search []capability.SearchParam
+	var groups []capability.SearchParam
 	for _, p := range bulk.GroupSearch {
-		search = append(search, capability.SearchParam{Name: p.Name, Type: p.Type, Definition: p.Definition})
+		groups = append(groups, capability.SearchParam{Name: p.Name, Type: p.Type, Definition: p.Definition})
+	}
+	filters := map[string][]capability.SearchParam{}
+	for code := int16(1); fhir.TypeName(code) != ""; code++ {
+		for _, p := range search.Parameters(code) {
+			name := fhir.TypeName(code)
+			filters[name] = append(filters[name], capability.SearchParam{Name: p.Name, Type: string(p.Kind)})
+		}
 	}
 	body, err := capability.Build(capability.Server{
-		Base: base, TokenURL: tokenURL, Version: version, Since: since, Types: resourceTypes(), Search: search,
+		Base: base, TokenURL: tokenURL, Version: version, Since: since, Types: resourceTypes(), Search: groups, Filters: filters,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("write the CapabilityStatement: %w", err)

@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -29,7 +28,7 @@ func TestPresignIsChecked(t *testing.T) {
 		{time.Millisecond, "s3://files", "not within"},
 		{8 * 24 * time.Hour, "s3://files", "not within"},
 	} {
-		p := &boot.Process{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Health: boot.NewHealth(time.Second)}
+		p := &boot.Process{Log: slog.New(slog.DiscardHandler), Health: boot.NewHealth(time.Second)}
 		p.Config.HTTP.BaseURL = "https://payer.example/fhir"
 		p.Config.Blob.URL = tc.blob
 		_, _, err := server.Handler(p, &server.Config{Presign: tc.life})
