@@ -9,7 +9,7 @@ WORKFLOWCHECK := v0.6.0
 RACE = $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo -race)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test build unit race e2e lint vet determinism fuzz bench gen verify tools clean distclean
+.PHONY: help demo run test build unit race e2e conformance lint vet determinism fuzz bench gen verify tools clean distclean
 .PHONY: dev temporal golangci-lint workflowcheck
 
 help: ## list the targets
@@ -28,7 +28,7 @@ build: dev ## build api, worker and dev into dev/bin
 	$(GO) build -o $(BIN)/ ./api ./worker
 
 # What needs no running product: every package but the end-to-end tests.
-UNIT = $(shell $(GO) list ./... | grep -v '/dev/e2e$$')
+UNIT = $(shell $(GO) list ./... | grep -v '/dev/e2e')
 
 unit: dev ## the tests of the packages, with one Postgres for all
 	$(BIN)/dev with-postgres -- $(GO) test $(UNIT)
@@ -39,6 +39,9 @@ race: dev ## the same under the race detector
 
 e2e: temporal ## the product from outside: real processes, real Postgres, real Temporal
 	$(GO) test -count=1 -timeout 20m ./dev/e2e/...
+
+conformance: dev temporal ## hold the server against the requirements, and print what came of each; PDEX_CONFORMANCE_URL names another server
+	@$(BIN)/dev conformance
 
 lint: golangci-lint ## golangci-lint, with the layering rules of .golangci.yml
 	$(BIN)/golangci-lint run ./...

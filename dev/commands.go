@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"pdexbulk/api/server"
 	"pdexbulk/dev/docs"
+	"pdexbulk/dev/e2e/conformance"
 	"pdexbulk/dev/run"
 	"pdexbulk/dev/seed"
 	"pdexbulk/dev/stack"
@@ -129,3 +132,30 @@ func inRoot(name string, change func([]byte) ([]byte, error)) error {
 
 // makeTools builds what the stack needs, once.
 func makeTools(ctx context.Context, _ []string) (int, error) { return 0, stack.Prepare(ctx, os.Stdout) }
+
+// conform is "make conformance". Arguments are ids of requirements, or what they begin with; without any all are checked.
+func conform(ctx context.Context, args []string) (int, error) {
+	f := flag.NewFlagSet("conformance", flag.ContinueOnError)
+	if err := f.Parse(args); err != nil {
+		return 2, err
+	}
+	o, err := conformance.FromEnv()
+	if err != nil {
+		return 2, err
+	}
+	o.Out = os.Stderr
+	if f.NArg() > 0 {
+		o.Only = func(id string) bool {
+			return slices.ContainsFunc(f.Args(), func(start string) bool { return strings.HasPrefix(id, start) })
+		}
+	}
+	results, err := conformance.Run(ctx, o)
+	if err != nil {
+		return 1, err
+	}
+	conformance.Print(os.Stdout, results)
+	if conformance.Failed(results) {
+		return 1, nil
+	}
+	return 0, nil
+}

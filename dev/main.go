@@ -33,6 +33,7 @@ func main() {
 
 var commands = map[string]func(ctx context.Context, args []string) (int, error){
 	"bench":         runBench,
+	"conformance":   conform,
 	"demo":          runDemo,
 	"docs":          writeDocs,
 	"env":           printEnv,
