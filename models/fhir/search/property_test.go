@@ -80,6 +80,14 @@ var (
 	})
 )
 
+// Generators shared by parallel tests are named before any of them runs: rapid names one when it is first drawn from as
+// part of another, while a second test may be reading the name.
+func init() {
+	for _, g := range []fmt.Stringer{codes, moments, dates, prefixes, patients, conditions, observations, periods} {
+		_ = g.String()
+	}
+}
+
 func TestConditionsAreAnded(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
