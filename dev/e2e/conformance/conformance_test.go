@@ -128,7 +128,7 @@ func TestUnchecked(t *testing.T) {
 	for issue := range openIssues {
 		require.Equal(t, Todo, unchecked(Requirement{ID: "XX-01", Issue: issue}).Outcome)
 	}
-	require.Equal(t, Fail, unchecked(Requirement{ID: "XX-01", Issue: 3}).Outcome)
+	require.Equal(t, Fail, unchecked(Requirement{ID: "XX-01", Issue: 2}).Outcome)
 }
 
 // TestJudge shows how checks end.
