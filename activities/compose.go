@@ -21,7 +21,6 @@ func (a *Activities) compose(ctx context.Context, f *models.JobFile, key string)
 	if err != nil {
 		return store.Converted{}, err
 	}
-	defer beat(ctx)()
 	out, err := a.createObject(ctx, key)
 	if err != nil {
 		return store.Converted{}, err
