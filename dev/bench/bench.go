@@ -244,7 +244,8 @@ func (b *bench) measure(ctx context.Context) error {
 	works := []work{
 		{"export", b.backend, "/$export", nil, `COPY (SELECT resource FROM scratch) TO STDOUT`},
 		{
-			"group10", b.payer, "/Group/" + b.groupID + "/$davinci-data-export", url.Values{"_type": {types}},
+			"group10", b.payer, "/Group/" + b.groupID + "/$davinci-data-export",
+			url.Values{"_type": {types}},
 			`COPY (SELECT s.resource FROM group_members g JOIN scratch s ON s.member = g.member_id WHERE g.group_id = '` + b.groupID + `') TO STDOUT`,
 		},
 		{
