@@ -30,10 +30,10 @@ build: dev ## build api, worker and dev into dev/bin
 # What needs no running product: every package but the end-to-end tests.
 UNIT = $(shell $(GO) list ./... | grep -v '/dev/e2e')
 
-unit: dev ## the tests of the packages, with one Postgres for all
+unit: dev temporal ## the tests of the packages, with one Postgres for all
 	$(BIN)/dev with-postgres -- $(GO) test $(UNIT)
 
-race: dev ## the same under the race detector
+race: dev temporal ## the same under the race detector
 	@[ -n "$(RACE)" ] || echo "race: there is no C compiler, so the race detector is left out"
 	$(BIN)/dev with-postgres -- $(GO) test $(RACE) $(UNIT)
 
