@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 
-	"github.com/google/uuid"
 	"go.temporal.io/sdk/activity"
 
 	"pdexbulk/models"
@@ -168,30 +167,9 @@ func readSubmission(line []byte) (submitted, error) {
 
 // decide looks for everybody in one query, then decides person by person.
 func (a *Activities) decide(ctx context.Context, params models.MatchParams, people []submitted) error {
-	var probes []store.Probe
-	for i := range people {
-		p := &people[i]
-		if p.outcome.Outcome != "" {
-			continue
-		}
-		for _, family := range p.person.Families {
-			probes = append(probes, store.Probe{N: int32(i), Family: family, BirthDate: p.person.BirthDate})
-		}
-		probes = append(probes, store.Probe{N: int32(i), Cards: p.person.Values()})
-	}
-	rows, err := a.Store.Candidates(ctx, probes)
+	found, err := a.find(ctx, people)
 	if err != nil {
 		return err
-	}
-	candidates := make([][]match.Candidate, len(people))
-	patients := map[uuid.UUID]string{}
-	for _, r := range rows {
-		c := match.Candidate{Member: r.Member, Family: r.Family, Given: r.Given, BirthDate: r.BirthDate, Gender: r.Gender}
-		for _, h := range r.CardHits {
-			c.Cards = append(c.Cards, match.ID{Kind: h.Kind, Value: h.Value})
-		}
-		candidates[r.N] = append(candidates[r.N], c)
-		patients[r.Member] = r.PatientID
 	}
 	now := a.now()
 	for i := range people {
@@ -199,12 +177,11 @@ func (a *Activities) decide(ctx context.Context, params models.MatchParams, peop
 		if p.outcome.Outcome != "" {
 			continue
 		}
-		found := match.Decide(p.person, candidates[i])
-		if !found.Matched {
-			p.outcome.Outcome, p.outcome.Reason = store.OutcomeNoMatch, string(found.Reason)
+		if !found[i].Matched {
+			p.outcome.Outcome, p.outcome.Reason = store.OutcomeNoMatch, string(found[i].Reason)
 			continue
 		}
-		p.outcome.Member = &found.Member
+		p.outcome.Member = &found[i].Member
 		input := consent.Input{
 			At: now, Requester: params.Organizations, Holder: a.Holder.IDs, StoreMode: consent.StoreMode(a.Holder.SensitiveData),
 			SubmittedPatientID: p.patient, ForeignPatient: slices.Contains(params.Foreign, p.outcome.Idx),
