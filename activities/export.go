@@ -13,7 +13,6 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"pdexbulk/models"
-	"pdexbulk/models/consent"
 	"pdexbulk/models/segment"
 	"pdexbulk/models/store"
 )
@@ -314,20 +313,31 @@ func (e *chunkExport) roster(view *store.Snapshot) (map[uuid.UUID]*access, error
 	if len(entries) != e.chunk.Members {
 		return nil, fmt.Errorf("chunk %d: %d members planned, %d found", e.chunk.Chunk, e.chunk.Members, len(entries))
 	}
-	now := e.a.now()
+	allowed, err := e.recheck(view, entries)
+	if err != nil {
+		return nil, err
+	}
 	roster := make(map[uuid.UUID]*access, len(entries))
-	for _, m := range entries {
-		acc := &access{}
-		if e.params.GroupID != "" {
-			ok, _ := consent.Recheck(m.Policy, m.ConsentStart, m.ConsentEnd, false, now)
-			acc.withheld = !ok
-			if m.Policy != consent.PolicySensitive {
-				acc.without = models.ClassSensitive
-			}
-		}
-		roster[m.Member] = acc
+	for i, m := range entries {
+		roster[m.Member] = &allowed[i]
 	}
 	return roster, nil
+}
+
+// recheck decides what may leave of each entry's data now.
+func (e *chunkExport) recheck(view *store.Snapshot, entries []store.RosterEntry) ([]access, error) {
+	if e.params.GroupID == "" {
+		return make([]access, len(entries)), nil
+	}
+	g, err := view.Group(e.params.GroupID)
+	if err != nil {
+		return nil, err
+	}
+	check := rechecks[g.Profile]
+	if check == nil {
+		return nil, models.Errorf(models.KindForbidden, "this kind of Group is not exported")
+	}
+	return check(view, g, entries, e.a.now())
 }
 
 // read takes in every segment of the chunk. Bytes of a segment that is wanted whole are copied as they are.

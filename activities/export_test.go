@@ -56,7 +56,7 @@ type seat struct {
 func (b *bundle) group(seats ...seat) string {
 	b.t.Helper()
 	id := models.NewID()
-	b.exec(`INSERT INTO groups (id, client_id, job_id, profile, blob_key, members, created_at) VALUES ($1, 'client', $1, '', '', $2, $3)`, id, len(seats), b.now())
+	b.exec(`INSERT INTO groups (id, client_id, job_id, profile, blob_key, members, created_at) VALUES ($1, 'client', $1, $4, '', $2, $3)`, id, len(seats), b.now(), matchGroup)
 	for _, s := range seats {
 		b.exec(`INSERT INTO group_members (group_id, member_id, policy, consent_start, consent_end) VALUES ($1, $2, $3, $4, $5)`,
 			id, models.MemberID(s.patient), s.policy, s.start, s.end)

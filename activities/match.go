@@ -11,7 +11,6 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"pdexbulk/models"
-	"pdexbulk/models/consent"
 	"pdexbulk/models/fhir"
 	"pdexbulk/models/match"
 	"pdexbulk/models/store"
@@ -92,7 +91,7 @@ func (a *Activities) MatchSlice(ctx context.Context, in SliceInput) (int64, erro
 		return 0, err
 	}
 	activity.RecordHeartbeat(ctx, len(people))
-	if err := a.decide(ctx, params, people); err != nil {
+	if err := a.decide(ctx, job, params, people); err != nil {
 		return 0, err
 	}
 	outcomes := make([]store.Outcome, len(people))
@@ -165,37 +164,27 @@ func readSubmission(line []byte) (submitted, error) {
 	return p, nil
 }
 
-// decide looks for everybody in one query, then decides person by person.
-func (a *Activities) decide(ctx context.Context, params models.MatchParams, people []submitted) error {
-	found, err := a.find(ctx, people)
+// decide looks for everybody at once, then has the operation judge those who were found.
+func (a *Activities) decide(ctx context.Context, job *models.Job, params models.MatchParams, people []submitted) error {
+	kind, err := kindOf(job)
 	if err != nil {
 		return err
 	}
-	now := a.now()
+	decisions, err := a.find(ctx, people)
+	if err != nil {
+		return err
+	}
+	var found []*submitted
 	for i := range people {
 		p := &people[i]
-		if p.outcome.Outcome != "" {
-			continue
+		switch {
+		case p.outcome.Outcome != "":
+		case !decisions[i].Matched:
+			p.outcome.Outcome, p.outcome.Reason = store.OutcomeNoMatch, string(decisions[i].Reason)
+		default:
+			p.outcome.Member = &decisions[i].Member
+			found = append(found, p)
 		}
-		if !found[i].Matched {
-			p.outcome.Outcome, p.outcome.Reason = store.OutcomeNoMatch, string(found[i].Reason)
-			continue
-		}
-		p.outcome.Member = &found[i].Member
-		input := consent.Input{
-			At: now, Requester: params.Organizations, Holder: a.Holder.IDs, StoreMode: consent.StoreMode(a.Holder.SensitiveData),
-			SubmittedPatientID: p.patient, ForeignPatient: slices.Contains(params.Foreign, p.outcome.Idx),
-		}
-		grant(&p.outcome, consent.Decide(p.consent, input))
 	}
-	return nil
-}
-
-// grant turns what was decided about a matched member's consent into the outcome.
-func grant(o *store.Outcome, d consent.Decision) {
-	o.Outcome, o.Reason = store.OutcomeConstrained, string(d.Reason)
-	if d.Permit {
-		o.Outcome = store.OutcomeMatched
-		o.Policy, o.ConsentStart, o.ConsentEnd = d.Policy, d.Start, d.End
-	}
+	return kind.judge(ctx, a, matchRun{job: job, params: params, at: a.now()}, found)
 }

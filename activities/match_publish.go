@@ -22,31 +22,11 @@ import (
 )
 
 const (
-	pdex             = "http://hl7.org/fhir/us/davinci-pdex/"
-	matchGroup       = pdex + "StructureDefinition/pdex-member-match-group"
-	noMatchGroup     = pdex + "StructureDefinition/pdex-member-no-match-group"
 	matchResults     = pdex + "CodeSystem/PdexMultiMemberMatchResultCS"
 	matchParameters  = pdex + "StructureDefinition/base-ext-match-parameters"
 	matchCoverage    = pdex + "StructureDefinition/base-ext-match-coverage"
-	matchOutProfile  = pdex + "StructureDefinition/pdex-parameters-multi-member-match-bundle-out"
 	groupIdentifiers = "urn:ietf:rfc:3986"
 )
-
-// bucket is one of the three Groups of a match (PDex 2.2.0, "Response shape").
-type bucket struct {
-	outcome   string
-	parameter string
-	profile   string
-	code      string
-	display   string
-	name      string
-}
-
-var buckets = []bucket{
-	{store.OutcomeMatched, "MatchedMembers", matchGroup, "match", "Matched", "Matched members"},
-	{store.OutcomeNoMatch, "NonMatchedMembers", noMatchGroup, "nomatch", "Not Matched", "Members that were not matched"},
-	{store.OutcomeConstrained, "ConsentConstrainedMembers", noMatchGroup, "consentconstraint", "Consent Constraint", "Members matched, but constrained by consent"},
-}
 
 // PublishMatch checks that everybody has an outcome and writes the Groups: once as Group lines, once in one Parameters
 // line, and the matched one for reading by its id. The request is streamed once for each list a Group has, so memory does
@@ -74,14 +54,18 @@ func (a *Activities) publishMatch(ctx context.Context, jobID string) (*Published
 	if wrong := acc.Check(); wrong != "" || acc.Members != int64(params.Members) {
 		return nil, models.Errorf(models.KindConflict, "the match is not complete: %d members submitted, %d with an outcome", params.Members, acc.Members)
 	}
-	r := &matchResult{a: a, job: job, params: params, at: a.now().UTC(), prefix: attemptKey("matches/" + jobID + "/result")}
+	kind, err := kindOf(job)
+	if err != nil {
+		return nil, err
+	}
+	r := &matchResult{a: a, kind: kind, job: job, params: params, at: a.now().UTC(), prefix: attemptKey("matches/" + jobID + "/result")}
 	if err := r.write(ctx, acc); err != nil {
 		return nil, errors.Join(err, r.discard(ctx))
 	}
 	now := a.now()
 	expires := now.Add(a.Retention)
 	group := &store.Group{
-		ID: params.GroupID, ClientID: job.ClientID, JobID: job.ID, Profile: matchGroup, BlobKey: r.groupKey,
+		ID: params.GroupID, ClientID: job.ClientID, JobID: job.ID, Profile: kind.buckets[0].profile, BlobKey: r.groupKey,
 		Members: acc.Matched, CreatedAt: r.at.Truncate(time.Millisecond),
 	}
 	done, err := a.Store.CompleteJob(ctx, jobID, r.files, acc, now, expires, func(ctx context.Context, tx bun.Tx) error {
@@ -111,6 +95,7 @@ func (r *matchResult) discard(ctx context.Context) error {
 
 type matchResult struct {
 	a        *Activities
+	kind     matchKind
 	job      *models.Job
 	params   models.MatchParams
 	at       time.Time
@@ -141,9 +126,9 @@ func (r *matchResult) write(ctx context.Context, acc models.Accounting) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(whole.s, `{"resourceType":"Parameters","meta":{"profile":["%s"]},"parameter":[`, matchOutProfile)
+	fmt.Fprintf(whole.s, `{"resourceType":"Parameters","meta":{"profile":["%s"]},"parameter":[`, r.kind.outProfile)
 	counts := map[string]int64{store.OutcomeMatched: acc.Matched, store.OutcomeNoMatch: acc.Unmatched, store.OutcomeConstrained: acc.Constrained}
-	for i, b := range buckets {
+	for i, b := range r.kind.buckets {
 		if counts[b.outcome] == 0 && b.outcome != store.OutcomeMatched {
 			continue // BK-02, BK-03: only the matched Group is always there
 		}

@@ -17,6 +17,9 @@ const (
 	OpGroupExport     Operation = "group-export"
 )
 
+// IsMatch reports whether a job of the operation looks for members and makes Groups, rather than exports data.
+func (o Operation) IsMatch() bool { return o == OpBulkMemberMatch }
+
 // State is where a job or an import stands. A job only moves forward: accepted, running, then one of the others.
 type State string
 

@@ -54,7 +54,7 @@ func ExpireID(jobID string) string { return "expire-" + jobID }
 
 // JobWorkflowID returns the workflow id of a job.
 func JobWorkflowID(job *models.Job) string {
-	if job.Operation == models.OpBulkMemberMatch {
+	if job.Operation.IsMatch() {
 		return MatchID(job.ID)
 	}
 	return ExportID(job.ID)

@@ -75,7 +75,7 @@ func (s *Service) AddRoutes(api huma.API) {
 		s.route(api, method, "/fhir/Group/{id}/$davinci-data-export", "davinci-data-export", "Export a Group (Da Vinci ATR and PDex)", kickoff, s.dataExport, exportParameters(true)...)
 	}
 	s.route(api, http.MethodPost, "/fhir/Group/$bulk-member-match", "bulk-member-match", "Find a payer's members and open their data to the requesting payer (PDex 2.2.0)",
-		kickoff+" The body is a Parameters resource with one MemberBundle a person.", s.bulkMemberMatch)
+		kickoff+" The body is a Parameters resource with one MemberBundle a person.", s.memberMatch(&payerMatch))
 	s.route(api, http.MethodGet, "/fhir/Group/{id}", "read-group", "Read a Group of one's own", "", s.readGroup, pathParameter("id", "Group id"))
 	s.route(api, http.MethodGet, "/fhir/Group", "search-groups", "Search one's own Groups",
 		"Answers a searchset Bundle, the newest Group first; follow its next link for more.", s.searchGroups, groupParameters()...)
@@ -153,7 +153,7 @@ func (s *Service) start(ctx context.Context, job *models.Job) error {
 		TypedSearchAttributes: workflows.Attributes(job.ClientID, string(job.Operation), "accepted"),
 	}
 	var err error
-	if job.Operation == models.OpBulkMemberMatch {
+	if job.Operation.IsMatch() {
 		_, err = s.Temporal.ExecuteWorkflow(ctx, opts, workflows.MemberMatch, workflows.MatchInput{JobID: job.ID, Limits: s.Limits})
 	} else {
 		_, err = s.Temporal.ExecuteWorkflow(ctx, opts, workflows.Export, workflows.ExportInput{JobID: job.ID, Limits: s.Limits})

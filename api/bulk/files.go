@@ -44,7 +44,7 @@ func (s *Service) file(w http.ResponseWriter, r *http.Request, caller *auth.Call
 		return models.Errorf(models.KindUnavailable, "the file cannot be looked up at the moment; try again").Wait(5).Because(err)
 	}
 	// Result files of a match hold what the caller sent; an export's need the scope of their type.
-	if job.Operation != models.OpBulkMemberMatch && f.Type != "OperationOutcome" && !caller.MayRead(f.Type) {
+	if !job.Operation.IsMatch() && f.Type != "OperationOutcome" && !caller.MayRead(f.Type) {
 		return models.Errorf(models.KindForbidden, "the token does not cover %s", f.Type)
 	}
 	if err := s.present(r.Context(), parts); err != nil {

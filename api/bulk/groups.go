@@ -30,7 +30,7 @@ func (s *Service) ownGroup(r *http.Request, caller *auth.Caller, id string) (*st
 
 // readGroup serves a Group as it was published.
 func (s *Service) readGroup(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
-	if r.PathValue("id") == "$bulk-member-match" {
+	if isMatchOperation(r.PathValue("id")) {
 		w.Header().Set("Allow", http.MethodPost)
 		return models.Errorf(models.KindMethod, "this operation takes POST")
 	}

@@ -132,7 +132,7 @@ func mayExport(c *auth.Caller, p *models.ExportParams) error {
 // covers reports whether a token's scopes reach all that a job exports: its status and files are for no narrower one (Bulk
 // Data Access 2.0.0, "Privacy and Security Considerations"). The results of a match are what the caller sent.
 func covers(c *auth.Caller, job *models.Job) error {
-	if job.Operation == models.OpBulkMemberMatch {
+	if job.Operation.IsMatch() {
 		return nil
 	}
 	var p models.ExportParams

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"pdexbulk/api/answer"
@@ -13,12 +14,40 @@ import (
 	"pdexbulk/models/store"
 )
 
-// bulkMemberMatch is the kick-off of $bulk-member-match (PDex 2.2.0, OperationDefinition BulkMemberMatch). The body is read
-// once, person by person: its structure is checked as a whole, and what was read is stored for the workflow, so a request
-// of any length takes no more memory than its longest MemberBundle.
-func (s *Service) bulkMemberMatch(w http.ResponseWriter, r *http.Request, c *auth.Caller) error {
-	if !c.MayOperate(models.OpBulkMemberMatch) {
-		return models.Errorf(models.KindForbidden, "the token does not cover $bulk-member-match")
+// matchKind is what tells one member-match operation from another at kick-off.
+type matchKind struct {
+	op    models.Operation
+	slots []slot
+}
+
+// payerMatch is $bulk-member-match (PDex 2.2.0, OperationDefinition BulkMemberMatch).
+var payerMatch = matchKind{
+	op: models.OpBulkMemberMatch,
+	slots: []slot{
+		{"MemberPatient", "Patient", patientKey, true},
+		{"CoverageToMatch", "Coverage", "coverage", true},
+		{"CoverageToLink", "Coverage", "link", false},
+		{"Consent", "Consent", consentKey, true},
+	},
+}
+
+// matchOperations are the names under which member matches are called.
+var matchOperations = []string{"$bulk-member-match"}
+
+func isMatchOperation(name string) bool { return slices.Contains(matchOperations, name) }
+
+// memberMatch returns the kick-off of a member match. The body is read once, person by person: its structure is checked as a
+// whole, and what was read is stored for the workflow, so a request of any length takes no more memory than its longest
+// MemberBundle.
+func (s *Service) memberMatch(kind *matchKind) handler {
+	return func(w http.ResponseWriter, r *http.Request, c *auth.Caller) error {
+		return s.startMatch(w, r, c, kind)
+	}
+}
+
+func (s *Service) startMatch(w http.ResponseWriter, r *http.Request, c *auth.Caller, kind *matchKind) error {
+	if !c.MayOperate(kind.op) {
+		return models.Errorf(models.KindForbidden, "the token does not cover $%s", kind.op)
 	}
 	if err := asyncHeaders(r.Header); err != nil {
 		return err
@@ -31,13 +60,13 @@ func (s *Service) bulkMemberMatch(w http.ResponseWriter, r *http.Request, c *aut
 	}
 	ctx := r.Context()
 	job := &models.Job{
-		ID: models.NewID(), ClientID: c.ClientID, Operation: models.OpBulkMemberMatch, RequestURL: s.requestURL(r),
+		ID: models.NewID(), ClientID: c.ClientID, Operation: kind.op, RequestURL: s.requestURL(r),
 		IdempotencyKey: idempotencyKey(r.Header), State: models.StateAccepted, CreatedAt: s.now().UTC().Truncate(time.Millisecond),
 	}
 	params := models.MatchParams{
 		BlobKey: "matches/" + job.ID + "/request", GroupID: models.NewID(), Organizations: c.Organizations, RequesterName: c.Organization,
 	}
-	slices, digest, err := s.storeRequest(ctx, requestBody(w, r, s.MaxBody), &params)
+	cut, digest, err := s.storeRequest(ctx, requestBody(w, r, s.MaxBody), kind, &params)
 	if err != nil {
 		return err
 	}
@@ -45,12 +74,12 @@ func (s *Service) bulkMemberMatch(w http.ResponseWriter, r *http.Request, c *aut
 	if job.Params, err = json.Marshal(params); err != nil {
 		return fmt.Errorf("write parameters: %w", err)
 	}
-	return s.acceptMatch(w, r, job, slices, params.BlobKey)
+	return s.acceptMatch(w, r, job, cut, params.BlobKey)
 }
 
 // acceptMatch records the job with its slices. When the same request is running already, this copy of it is dropped.
-func (s *Service) acceptMatch(w http.ResponseWriter, r *http.Request, job *models.Job, slices []store.Slice, key string) error {
-	stored, created, err := s.Store.CreateMatch(r.Context(), job, slices, s.OpenJobs)
+func (s *Service) acceptMatch(w http.ResponseWriter, r *http.Request, job *models.Job, cut []store.Slice, key string) error {
+	stored, created, err := s.Store.CreateMatch(r.Context(), job, cut, s.OpenJobs)
 	if !created {
 		s.dropCopy(context.WithoutCancel(r.Context()), job.ID, key)
 	}

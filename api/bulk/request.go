@@ -28,13 +28,14 @@ const (
 )
 
 // storeRequest reads a Parameters body, checks it, and stores one MemberBundle a line. Nothing is left behind when it fails.
-func (s *Service) storeRequest(ctx context.Context, body io.Reader, params *models.MatchParams) ([]store.Slice, []byte, error) {
+func (s *Service) storeRequest(ctx context.Context, body io.Reader, kind *matchKind, params *models.MatchParams) ([]store.Slice, []byte, error) {
 	out, err := s.Files.Create(ctx, params.BlobKey)
 	if err != nil {
 		return nil, nil, notStored(err)
 	}
 	defer out.Abort()
-	req := &request{out: out, digest: sha256.New(), limit: s.MaxMembers, patients: map[string]bool{}}
+	req := &request{slots: kind.slots, out: out, digest: sha256.New(), limit: s.MaxMembers, patients: map[string]bool{}}
+	req.digest.Write([]byte(kind.op))
 	if err := req.read(newDocument(body)); err != nil {
 		return nil, nil, err
 	}
@@ -56,6 +57,7 @@ func notStored(err error) error {
 
 // request is a match request while it is read.
 type request struct {
+	slots    []slot
 	out      blob.Writer
 	digest   hash.Hash
 	limit    int
@@ -258,12 +260,11 @@ type slot struct {
 	required bool
 }
 
-var slots = []slot{
-	{"MemberPatient", "Patient", "patient", true},
-	{"CoverageToMatch", "Coverage", "coverage", true},
-	{"CoverageToLink", "Coverage", "link", false},
-	{"Consent", "Consent", "consent", true},
-}
+// The keys of the parts that are looked into at kick-off.
+const (
+	patientKey = "patient"
+	consentKey = "consent"
+)
 
 // add checks one parameter (PDex 2.2.0, profile pdex-parameters-multi-member-match-bundle-in) and stores it when it is a
 // MemberBundle. The profile lets others stand beside them; one that could be a person under a misspelt name is refused.
@@ -304,7 +305,7 @@ func (q *request) add(where string, raw []byte) error {
 
 // parts returns the resources of a MemberBundle in the order of slots, nil for one that is not there.
 func (q *request) parts(where string, list []byte) ([][]byte, error) {
-	resources := make([][]byte, len(slots))
+	resources := make([][]byte, len(q.slots))
 	if list != nil && list[0] != '[' {
 		return nil, structural(where+".part", "must be a list")
 	}
@@ -329,7 +330,7 @@ func (q *request) parts(where string, list []byte) ([][]byte, error) {
 		if called == "" {
 			return nil, structural(at+".name", "a part needs a name")
 		}
-		for n, slot := range slots {
+		for n, slot := range q.slots {
 			if slot.name != called {
 				continue // slicing is open: other parts are let be
 			}
@@ -342,7 +343,7 @@ func (q *request) parts(where string, list []byte) ([][]byte, error) {
 			resources[n] = resource
 		}
 	}
-	for n, slot := range slots {
+	for n, slot := range q.slots {
 		if slot.required && resources[n] == nil {
 			return nil, structural(where, "%s is missing", slot.name)
 		}
@@ -367,7 +368,7 @@ func resourceType(raw []byte) string {
 func (q *request) store(where string, resources [][]byte) error {
 	q.line.Reset()
 	sep := byte('{')
-	for n, slot := range slots {
+	for n, slot := range q.slots {
 		if resources[n] == nil {
 			continue
 		}
@@ -388,7 +389,7 @@ func (q *request) store(where string, resources [][]byte) error {
 	last := &q.slices[len(q.slices)-1]
 	last.Members++
 	last.Length += int64(q.line.Len())
-	q.note(resources[0], resources[3])
+	q.note(resources)
 	q.members++
 	q.at += int64(q.line.Len())
 	q.digest.Write(q.line.Bytes())
@@ -399,7 +400,16 @@ func (q *request) store(where string, resources [][]byte) error {
 }
 
 // note keeps what is needed to tell a Consent about another Patient of the request (decision D-06).
-func (q *request) note(patient, consent []byte) {
+func (q *request) note(resources [][]byte) {
+	var patient, consent []byte
+	for n, slot := range q.slots {
+		switch slot.key {
+		case patientKey:
+			patient = resources[n]
+		case consentKey:
+			consent = resources[n]
+		}
+	}
 	var id string
 	for key, value := range members(patient) {
 		if key == "id" {

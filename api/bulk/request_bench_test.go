@@ -36,7 +36,7 @@ func BenchmarkStoreRequest(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		params := models.MatchParams{BlobKey: "matches/request"}
-		_, _, err := s.storeRequest(context.Background(), bytes.NewReader(body), &params)
+		_, _, err := s.storeRequest(context.Background(), bytes.NewReader(body), &payerMatch, &params)
 		require.NoError(b, err)
 	}
 }

@@ -112,7 +112,7 @@ func (s *Service) inProgress(w http.ResponseWriter, r *http.Request, job *models
 	var done, total int64
 	var err error
 	what := "resources"
-	if job.Operation == models.OpBulkMemberMatch {
+	if job.Operation.IsMatch() {
 		what = "members"
 		done, total, err = s.Store.MatchProgress(r.Context(), job.ID)
 	} else {

@@ -339,6 +339,20 @@ func (v *Snapshot) Roster(groupID string, c Chunk, only []uuid.UUID) ([]RosterEn
 	})
 }
 
+// Group returns the Group that is exported.
+func (v *Snapshot) Group(id string) (*Group, error) {
+	g := &Group{ID: id}
+	err := v.tx.QueryRow(v.ctx, `SELECT client_id, job_id, profile, created_at, expires_at FROM groups WHERE id = $1`, id).
+		Scan(&g.ClientID, &g.JobID, &g.Profile, &g.CreatedAt, &g.ExpiresAt)
+	if noRows(err) {
+		return nil, models.Errorf(models.KindNotFound, "no Group has this id")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("select group: %w", err)
+	}
+	return g, nil
+}
+
 const rowColumns = `s.member_id, s.type, s.class, s.lines, s.raw_len, s.crc,
 	CASE WHEN %[1]s THEN 0 WHEN %[2]s THEN 2 ELSE 1 END::smallint,
 	CASE WHEN %[1]s THEN NULL ELSE s.data END,

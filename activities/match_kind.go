@@ -1,0 +1,63 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"pdexbulk/models"
+	"pdexbulk/models/store"
+)
+
+const (
+	pdex            = "http://hl7.org/fhir/us/davinci-pdex/"
+	matchGroup      = pdex + "StructureDefinition/pdex-member-match-group"
+	noMatchGroup    = pdex + "StructureDefinition/pdex-member-no-match-group"
+	matchOutProfile = pdex + "StructureDefinition/pdex-parameters-multi-member-match-bundle-out"
+)
+
+// matchKind is what tells one member-match operation from another.
+type matchKind struct {
+	outProfile string // of the Parameters with the Groups
+	buckets    []bucket
+	// judge gives an outcome to people of a slice, each of whom was found to be one member.
+	judge func(context.Context, *Activities, matchRun, []*submitted) error
+}
+
+// matchRun is the match that people are judged for.
+type matchRun struct {
+	job    *models.Job
+	params models.MatchParams
+	at     time.Time
+}
+
+// bucket is a Group that a match may answer with. The first of a kind is that of the matched members.
+type bucket struct {
+	outcome   string
+	parameter string // its name in the Parameters
+	profile   string
+	code      string // of PdexMultiMemberMatchResultCS
+	display   string
+	name      string
+}
+
+var matchKinds = map[models.Operation]matchKind{
+	// PDex 2.2.0, "Response shape".
+	models.OpBulkMemberMatch: {
+		outProfile: matchOutProfile,
+		buckets: []bucket{
+			{store.OutcomeMatched, "MatchedMembers", matchGroup, "match", "Matched", "Matched members"},
+			{store.OutcomeNoMatch, "NonMatchedMembers", noMatchGroup, "nomatch", "Not Matched", "Members that were not matched"},
+			{store.OutcomeConstrained, "ConsentConstrainedMembers", noMatchGroup, "consentconstraint", "Consent Constraint", "Members matched, but constrained by consent"},
+		},
+		judge: judgeConsents,
+	},
+}
+
+// kindOf returns what a job's operation does with those it finds.
+func kindOf(job *models.Job) (matchKind, error) {
+	kind, ok := matchKinds[job.Operation]
+	if !ok {
+		return kind, models.Errorf(models.KindInternal, "the job is not a member match")
+	}
+	return kind, nil
+}
