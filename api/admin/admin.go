@@ -1,21 +1,18 @@
-// Package admin serves the admin API: clients, imports with their rejects, and the runs of exports and matches. It is for
-// operators and their tools, with credentials of its own; a FHIR client's token opens nothing here.
+// Package admin serves the admin API: clients, imports with their rejects, the runs of exports and matches, and credentials. It
+// is for operators and their tools, with credentials of its own; a FHIR client's token opens nothing here. Every operation is
+// for certain roles, which the metadata of its description name (see RoleKey).
 //
 // Errors are problem documents (RFC 9457). Lists are paged by cursor: pass the next of an answer as cursor of the next call.
 package admin
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"go.temporal.io/sdk/client"
 
 	"pdexbulk/api/answer"
@@ -31,7 +28,7 @@ type Service struct {
 	Temporal  client.Client
 	TaskQueue string
 	Log       *slog.Logger
-	// Token is the bearer token administrators use. Empty closes the admin API.
+	// Token is a bearer token with the role of an administrator, by which the first credentials are made. Empty opens nothing.
 	Token string
 	// ImportRoots are where imports may read from, when this process knows: a location elsewhere is refused at once. The worker
 	// has the last word.
@@ -47,26 +44,6 @@ func (s *Service) now() time.Time {
 		return time.Now()
 	}
 	return s.Now()
-}
-
-// Authorize checks the bearer token of an admin request, in time that does not tell how much of it was right.
-func (s *Service) Authorize(r *http.Request) error {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	given, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(s.Token))
-	if s.Token == "" || !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(given[:], want[:]) != 1 {
-		return models.Errorf(models.KindUnauthorized, "an administrator's token is needed: send it as Authorization: Bearer").At("Authorization")
-	}
-	return nil
-}
-
-func (s *Service) guard(ctx huma.Context, next func(huma.Context)) {
-	r, w := humago.Unwrap(ctx)
-	if err := s.Authorize(r); err != nil {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="admin"`)
-		answer.Refuse(w, r, s.Log, err)
-		return
-	}
-	next(ctx)
 }
 
 // AddRoutes registers every route.
@@ -85,7 +62,10 @@ func (s *Service) AddRoutes(api huma.API) {
 	huma.Register(api, op(http.MethodGet, "/admin/clients", "list-clients", "List clients by id", http.StatusOK), s.listClients)
 	huma.Register(api, op(http.MethodGet, "/admin/jobs", "list-jobs", "List matches and exports, newest first", http.StatusOK), s.listJobs)
 	huma.Register(api, op(http.MethodGet, "/admin/jobs/{id}", "get-job", "Show a match or an export with its accounting", http.StatusOK), s.getJob)
-	huma.Register(api, op(http.MethodGet, "/admin/jobs/{id}/outcomes", "list-outcomes", "List what became of each member of a match, and why", http.StatusOK), s.listOutcomes)
+	outcomes := op(http.MethodGet, "/admin/jobs/{id}/outcomes", "list-outcomes", "List what became of each member of a match, and why", http.StatusOK)
+	outcomes.Metadata = map[string]any{PersonKey: true}
+	huma.Register(api, outcomes, s.listOutcomes)
+	s.addCredentialRoutes(api, op)
 }
 
 // Page is the paging of a list.

@@ -28,7 +28,7 @@ func (s *Service) startImport(ctx context.Context, in *struct{ Body importBody }
 	}
 	imp := &models.Import{
 		ID: models.NewID(), Source: in.Body.Source, Mode: in.Body.Mode, State: models.StateAccepted,
-		CreatedBy: "admin", CreatedAt: s.now().UTC().Truncate(time.Millisecond), Buckets: 1,
+		CreatedBy: ActorOf(ctx).ID, CreatedAt: s.now().UTC().Truncate(time.Millisecond), Buckets: 1,
 	}
 	if err := s.Store.CreateImport(ctx, imp); err != nil {
 		return nil, s.fault(ctx, err)

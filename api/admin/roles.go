@@ -1,0 +1,154 @@
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"pdexbulk/api/answer"
+	"pdexbulk/models"
+)
+
+// Actor is who sends an admin request.
+type Actor struct {
+	ID   string // of the credential; BootstrapID for PDEX_ADMIN_TOKEN
+	Role models.Role
+}
+
+// BootstrapID names the holder of PDEX_ADMIN_TOKEN.
+const BootstrapID = "bootstrap"
+
+// credentialPrefix begins the tokens that this server hands out: it is followed by the credential's id, a dot and the secret.
+const credentialPrefix = "pdexadm_" //nolint:gosec // no secret
+
+type actorKey struct{}
+
+// ActorOf returns who sent the request that a handler's context belongs to.
+func ActorOf(ctx context.Context) Actor {
+	a, _ := ctx.Value(actorKey{}).(Actor)
+	return a
+}
+
+// The metadata of an operation that say who may call it, beside the administrator, and what is asked of them.
+const (
+	// RoleKey is a role's name, or several as []string. Without it a GET is the operator's and all else the administrator's.
+	RoleKey = "role"
+	// ReasonKey is true for operations that need a reason in X-Reason.
+	ReasonKey = "reason"
+	// PersonKey is true for operations that show or change what is held of single persons.
+	PersonKey = "person"
+)
+
+// ReasonHeader tells why a change is made. It goes into the audit log as it is, so it must not tell of a person.
+const ReasonHeader = "X-Reason"
+
+const maxReason = 200 // bytes
+
+// rolesFor are the roles that may call an operation.
+func rolesFor(op *huma.Operation) []models.Role {
+	var roles []models.Role
+	switch named := op.Metadata[RoleKey].(type) {
+	case string:
+		roles = append(roles, models.Role(named))
+	case models.Role:
+		roles = append(roles, named)
+	case []string:
+		for _, r := range named {
+			roles = append(roles, models.Role(r))
+		}
+	case nil:
+		if op.Method == http.MethodGet {
+			roles = append(roles, models.RoleOperator)
+		}
+	}
+	return append(roles, models.RoleAdministrator)
+}
+
+var errNoAdmin = models.Errorf(models.KindUnauthorized, "an administrator's token is needed: send it as Authorization: Bearer").At("Authorization")
+
+// Identify finds out who sends an admin request, in time that does not tell how much of a token was right. What is wrong with
+// one it does not say.
+func (s *Service) Identify(r *http.Request) (Actor, error) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") || len(r.Header.Values("Authorization")) != 1 {
+		return Actor{}, errNoAdmin
+	}
+	given := sha256.Sum256([]byte(token))
+	if named, ok := strings.CutPrefix(token, credentialPrefix); ok {
+		return s.holder(r.Context(), named)
+	}
+	want := sha256.Sum256([]byte(s.Token))
+	if s.Token == "" || subtle.ConstantTimeCompare(given[:], want[:]) != 1 {
+		return Actor{}, errNoAdmin
+	}
+	return Actor{ID: BootstrapID, Role: models.RoleAdministrator}, nil
+}
+
+// holder finds whose credential a token of ours is. It is read every time, so that revoking one takes effect at once.
+func (s *Service) holder(ctx context.Context, named string) (Actor, error) {
+	id, secret, _ := strings.Cut(named, ".")
+	if !models.ValidID(id) {
+		return Actor{}, errNoAdmin
+	}
+	c, err := s.Store.Credential(ctx, id)
+	if err != nil && models.KindOf(err) != models.KindNotFound {
+		return Actor{}, models.Errorf(models.KindUnavailable, "credentials cannot be checked at the moment; try again").Wait(5).Because(err)
+	}
+	given := sha256.Sum256([]byte(secret))
+	if subtle.ConstantTimeCompare(given[:], c.SecretHash) != 1 || !c.Good(s.now()) {
+		return Actor{}, errNoAdmin
+	}
+	return Actor{ID: c.ID, Role: c.Role}, nil
+}
+
+// Authorize checks that a request comes from an administrator.
+func (s *Service) Authorize(r *http.Request) error {
+	actor, err := s.Identify(r)
+	if err != nil {
+		return err
+	}
+	if actor.Role != models.RoleAdministrator {
+		return models.Errorf(models.KindForbidden, "this credential's role does not allow it")
+	}
+	return nil
+}
+
+// guard lets a request through to its handler when the credential's role may call the operation.
+func (s *Service) guard(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	actor, err := s.Identify(r)
+	if err != nil {
+		if models.KindOf(err) == models.KindUnauthorized {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="admin"`)
+		}
+		answer.Refuse(w, r, s.Log, err)
+		return
+	}
+	if !slices.Contains(rolesFor(ctx.Operation()), actor.Role) {
+		answer.Refuse(w, r, s.Log, models.Errorf(models.KindForbidden, "this credential's role does not allow it"))
+		return
+	}
+	if _, err := reason(r, ctx.Operation()); err != nil {
+		answer.Refuse(w, r, s.Log, err)
+		return
+	}
+	next(huma.WithValue(ctx, actorKey{}, actor))
+}
+
+// reason returns the reason a request gives, "" for none.
+func reason(r *http.Request, op *huma.Operation) (string, error) {
+	text := strings.TrimSpace(r.Header.Get(ReasonHeader))
+	if needed, _ := op.Metadata[ReasonKey].(bool); needed && text == "" {
+		return "", models.Errorf(models.KindInvalid, "this change needs a reason; send one that tells of no person").At(ReasonHeader)
+	}
+	if len(text) > maxReason || strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f || c == '\uFFFD' }) {
+		return "", models.Errorf(models.KindInvalid, "must be at most %d bytes of plain text", maxReason).At(ReasonHeader)
+	}
+	return text, nil
+}
