@@ -218,7 +218,7 @@ func (a *Activities) ExportChunk(ctx context.Context, in ChunkInput) (*ChunkResu
 	if err := e.run(ctx); err != nil {
 		return nil, err
 	}
-	won, err := a.Store.PublishChunk(ctx, job.ID, chunk.Chunk, models.NewID(), e.key, e.acc, e.parts, e.refs)
+	won, err := a.Store.PublishChunk(ctx, job.ID, chunk.Chunk, models.NewID(), e.key, e.acc, e.parts, store.Referred{Shared: e.refs, Binaries: e.sent})
 	if err != nil {
 		return nil, err
 	}
@@ -243,10 +243,13 @@ type chunkExport struct {
 	raw    []byte
 	filter lineFilter
 	refs   []string
-	buf    map[int16]*typeBuffer
-	held   int64
-	blob   blobWriter
-	flush  int16
+	// binaries are those that are members' own, sent those of them that a line which leaves names.
+	binaries map[string]store.Owned
+	sent     map[string]uuid.UUID
+	buf      map[int16]*typeBuffer
+	held     int64
+	blob     blobWriter
+	flush    int16
 }
 
 // typeBuffer collects one type's packed lines until the chunk is written.
@@ -278,6 +281,9 @@ func (e *chunkExport) run(ctx context.Context) (err error) {
 			return err
 		}
 		if err := e.refer(view, roster); err != nil {
+			return err
+		}
+		if err := e.readBinaries(view, roster); err != nil {
 			return err
 		}
 		return e.read(ctx, view, roster)
@@ -372,7 +378,7 @@ func (e *chunkExport) read(ctx context.Context, view *store.Snapshot, roster map
 			e.acc.Filtered += row.Lines
 			return nil
 		}
-		n, err := e.take(row, keep)
+		n, err := e.take(row, who, keep)
 		if err != nil {
 			return err
 		}
@@ -404,7 +410,7 @@ func (e *chunkExport) read(ctx context.Context, view *store.Snapshot, roster map
 }
 
 // take appends what is wanted of a segment to its type's buffer and returns how many lines that was.
-func (e *chunkExport) take(row *store.Row, keep func(segment.Line) bool) (int64, error) {
+func (e *chunkExport) take(row *store.Row, who *access, keep func(segment.Line) bool) (int64, error) {
 	b := e.buf[row.Type]
 	if b == nil {
 		b = &typeBuffer{}
@@ -418,8 +424,8 @@ func (e *chunkExport) take(row *store.Row, keep func(segment.Line) bool) (int64,
 		}
 	}
 	switch {
-	case e.filter.looksInto(row.Type):
-		b.data, sum, err = e.sift(b.data, row, sum, keep)
+	case e.filter.looksInto(row.Type), row.Class&models.ClassAttachment != 0 && e.params.Base != "":
+		b.data, sum, err = e.sift(b.data, row, who, sum, keep)
 	case row.Cut == store.CutWhole:
 		b.data = append(b.data, row.Data...)
 	default:

@@ -35,7 +35,7 @@ func (e *chunkExport) prepare() (err error) {
 
 // sift appends the lines of a segment that the window and the filters want, cut down to the elements asked for. With a cut
 // at the edge of the window, e.lines is the segment's index.
-func (e *chunkExport) sift(dst []byte, row *store.Row, sum segment.Sum, keep func(segment.Line) bool) ([]byte, segment.Sum, error) {
+func (e *chunkExport) sift(dst []byte, row *store.Row, who *access, sum segment.Sum, keep func(segment.Line) bool) ([]byte, segment.Sum, error) {
 	var err error
 	if e.raw, err = segment.InflateSum(e.raw[:0], row.Data, sum); err != nil {
 		return dst, segment.Sum{}, err
@@ -55,7 +55,11 @@ func (e *chunkExport) sift(dst []byte, row *store.Row, sum segment.Sum, keep fun
 			continue
 		}
 		if cut {
-			line = append(e.filter.elements.Apply(nil, body, row.Type), '\n')
+			body = e.filter.elements.Apply(nil, body, row.Type)
+			line = append(body, '\n')
+		}
+		if row.Class&models.ClassAttachment != 0 && e.params.Base != "" {
+			line = append(e.link(body, row, who), '\n')
 		}
 		wanted = append(wanted, line)
 	}

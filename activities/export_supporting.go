@@ -130,7 +130,7 @@ func (e *chunkExport) takeShared(row *store.Row, want map[string]bool, window st
 		return refs, nil
 	}
 	row.Cut = store.CutEdge
-	n, err := e.take(row, func(l segment.Line) bool { return wanted[l.ID] })
+	n, err := e.take(row, nil, func(l segment.Line) bool { return wanted[l.ID] })
 	e.acc.Planned += int64(len(wanted))
 	e.acc.Written += n
 	e.acc.Filtered += int64(len(wanted)) - n

@@ -22,6 +22,11 @@ const smallSegment = segment.MaxRawLen / 4
 
 // merge decides, line by line, what the batch changes, and makes the new segments. It changes nothing itself.
 func (m *merger) merge(view *store.MergeTx) (*store.Merge, error) {
+	return m.change(view, func(place, *held, segment.Line) bool { return false }, nil)
+}
+
+// change is merge that takes lines away as well: those for which leave says so. dropped is called with each.
+func (m *merger) change(view *store.MergeTx, leave func(place, *held, segment.Line) bool, dropped func(*store.Merge, place, *held, segment.Line)) (*store.Merge, error) {
 	sh, err := readShelf(view, *m.imp.EffectiveAt)
 	if err != nil {
 		return nil, err
@@ -34,21 +39,45 @@ func (m *merger) merge(view *store.MergeTx) (*store.Merge, error) {
 		for to < len(m.recs) && m.recs[to].Member == at.member && m.recs[to].Type == at.typ {
 			to++
 		}
-		if added := m.mergePlace(sh, at, m.recs[from:to], out); len(added) > 0 {
+		if at.typ == fhir.TypeBinary {
+			if err := m.mergeBinaries(view, sh, m.recs[from:to], out); err != nil {
+				return nil, err
+			}
+		} else if added := m.mergePlace(sh, at, m.recs[from:to], out); len(added) > 0 {
 			fresh[at] = added
 		}
 		from = to
-	}
-	if err := m.rewrite(view, sh, fresh, out); err != nil {
-		return nil, err
 	}
 	for id := range out.Members {
 		if !sh.changed[id] {
 			m.stats.Members++
 		}
 	}
+	sh.drop(out, leave, dropped)
+	if err := m.rewrite(view, sh, fresh, out); err != nil {
+		return nil, err
+	}
 	m.stats.Segments += int64(len(out.Insert))
 	return out, nil
+}
+
+// drop marks the lines for which leave says so.
+func (sh *shelf) drop(out *store.Merge, leave func(place, *held, segment.Line) bool, dropped func(*store.Merge, place, *held, segment.Line)) {
+	for where, all := range sh.held {
+		for _, h := range all {
+			for i, l := range h.lines {
+				if h.dropped[i] || !leave(where, h, l) {
+					continue
+				}
+				h.dropped[i], h.rewrite = true, true
+				detach(out, h, l.ID)
+				if models.IsMember(where.member) {
+					out.Resourced = append(out.Resourced, store.Card{Member: where.member, Source: segment.IDHash(fhir.TypeName(where.typ), l.ID)})
+				}
+				dropped(out, where, h, l)
+			}
+		}
+	}
 }
 
 // found is where the store holds a resource.
@@ -60,18 +89,8 @@ type found struct {
 // mergePlace settles the lines of one member and type. It returns those to be written, by class, and marks the held ones
 // they replace.
 func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store.Merge) map[models.Class][]entry {
-	newest := make(map[string]*spill.Record, len(recs))
+	newest := m.newest(recs)
 	counts := models.TypeCounts{}
-	for i := range recs {
-		rec := &recs[i]
-		if prev, ok := newest[string(rec.ID)]; ok {
-			m.stats.Duplicate++
-			if newer(prev, rec) {
-				continue
-			}
-		}
-		newest[string(rec.ID)] = rec
-	}
 	stored := map[string]found{}
 	for _, h := range sh.held[at] {
 		for i, l := range h.lines {
@@ -102,6 +121,7 @@ func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store
 			}
 			counts.Replaced++
 			old.in.dropped[old.line], old.in.rewrite = true, true
+			detach(out, old.in, id)
 		} else {
 			counts.New++
 			if m.follow {
@@ -123,9 +143,26 @@ func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store
 			Flags: rec.Flags, Hash: rec.Hash,
 		}, rec.Body})
 		m.index(at, rec, out)
+		attach(at, rec, out)
 	}
 	m.stats = m.stats.Add(models.ImportStats{Types: map[string]models.TypeCounts{fhir.TypeName(at.typ): counts}})
 	return added
+}
+
+// newest returns the newest version of each resource, and counts the others.
+func (m *merger) newest(recs []spill.Record) map[string]*spill.Record {
+	newest := make(map[string]*spill.Record, len(recs))
+	for i := range recs {
+		rec := &recs[i]
+		if prev, ok := newest[string(rec.ID)]; ok {
+			m.stats.Duplicate++
+			if newer(prev, rec) {
+				continue
+			}
+		}
+		newest[string(rec.ID)] = rec
+	}
+	return newest
 }
 
 // newer reports whether a is a newer version than b of one resource within an import: by its source's lastUpdated, which

@@ -95,7 +95,7 @@ func (a *Activities) followSome(ctx context.Context, m *merger, news []store.New
 func (a *Activities) takeAway(ctx context.Context, m *merger, owners []uuid.UUID, leave func(place, *held, segment.Line) bool) error {
 	for batch := range slices.Chunk(owners, 100) {
 		err := a.Store.MergeMembers(ctx, batch, *m.imp.EffectiveAt, func(view *store.MergeTx) (*store.Merge, error) {
-			return m.drop(view, leave, func(*store.Merge, place, *held, segment.Line) { m.stats.Moved++ })
+			return m.change(view, leave, func(*store.Merge, place, *held, segment.Line) { m.stats.Moved++ })
 		}, func(ctx context.Context, tx pgx.Tx) error {
 			return store.SaveBucket(ctx, tx, m.imp.ID, movesBucket, 0, m.stats)
 		})

@@ -336,7 +336,14 @@ func (s *scan) parse(ctx context.Context, blocks <-chan *block, free chan<- *blo
 			if facts.Type == fhir.TypeBundle && s.takeDeletes(line, b.numbers[i]) {
 				continue
 			}
-			body = s.record(body[:0], line, b.numbers[i], &facts, &rec)
+			if facts.Type == fhir.TypeBinary {
+				if _, err := fhir.ParseBinary(line); err != nil {
+					s.reject(b.numbers[i], string(fhir.ReasonBadBinary))
+					continue
+				}
+			}
+			body = record(body[:0], line, &facts, &rec)
+			rec.File, rec.Line = int32(s.file.File), b.numbers[i]
 			if !run.Fits(len(rec.Body)) {
 				if err := s.flush(ctx, run); err != nil {
 					return err
@@ -352,16 +359,18 @@ func (s *scan) parse(ctx context.Context, blocks <-chan *block, free chan<- *blo
 	return s.flush(ctx, run)
 }
 
-// record fills rec from a line. It uses body for the line's stored form and returns it for the next call.
-func (s *scan) record(body, line []byte, number int64, f *fhir.Facts, rec *spill.Record) []byte {
+// record fills rec from a line, but for its place in the source. It uses body for the line's stored form and returns it for
+// the next call.
+func record(body, line []byte, f *fhir.Facts, rec *spill.Record) []byte {
 	// The hash is of the line without its lastUpdated, so that the same content sent again is known as such.
 	body = append(fhir.Stamp(body, line, f, 0), '\n')
 	*rec = spill.Record{
-		Type: f.Type, File: int32(s.file.File), Line: number,
-		StampAt: int32(fhir.StampAt(f)), Hash: segment.Hash(body),
+		Type: f.Type, StampAt: int32(fhir.StampAt(f)), Hash: segment.Hash(body),
 		ServiceStart: segment.NoDate, ServiceEnd: segment.NoDate, ID: f.ID, Body: body,
 	}
 	switch {
+	case f.Type == fhir.TypeBinary:
+		rec.Member = models.BinaryID(string(f.ID))
 	case f.Patient != nil && !f.Others:
 		rec.Member, rec.Patient = models.MemberID(string(f.Patient)), f.Patient
 	case f.Patient == nil && fhir.Shareable(f.Type):
@@ -374,6 +383,9 @@ func (s *scan) record(body, line []byte, number int64, f *fhir.Facts, rec *spill
 	}
 	if f.PriorAuth {
 		rec.Class |= int16(models.ClassPriorAuth)
+	}
+	if rec.Patient != nil && len(fhir.Attachments(line)) > 0 {
+		rec.Class |= int16(models.ClassAttachment)
 	}
 	if f.Dated {
 		rec.ServiceStart, rec.ServiceEnd = f.First, f.Last

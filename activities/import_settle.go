@@ -6,7 +6,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"go.temporal.io/sdk/activity"
 
@@ -27,7 +26,8 @@ func sortSegments(all []store.Segment) {
 const deletesBucket = -1
 
 // ApplyDeletes removes the resources the import says are gone, wherever they are, and remembers them. Before, it takes those
-// that the import brought to another member away from the one who had them.
+// that the import brought to another member away from the one who had them, and afterwards it sees to the DocumentReferences
+// of Binaries.
 func (a *Activities) ApplyDeletes(ctx context.Context, importID string) error {
 	imp, err := a.Store.Import(ctx, importID)
 	if err != nil {
@@ -39,6 +39,13 @@ func (a *Activities) ApplyDeletes(ctx context.Context, importID string) error {
 	if err := a.followMoves(ctx, imp); err != nil {
 		return err
 	}
+	if err := a.applyDeletes(ctx, imp); err != nil {
+		return err
+	}
+	return a.settleBinaries(ctx, imp)
+}
+
+func (a *Activities) applyDeletes(ctx context.Context, imp *models.Import) error {
 	gone, err := a.Store.ImportDeletes(ctx, imp.ID)
 	if err != nil || len(gone) == 0 {
 		return err
@@ -46,7 +53,11 @@ func (a *Activities) ApplyDeletes(ctx context.Context, importID string) error {
 	byID := map[tombKey]bool{}
 	var types []int16
 	var hashes []uint64
+	var binaries []string
 	for _, d := range gone {
+		if d.Type == fhir.TypeBinary {
+			binaries = append(binaries, d.ResourceID)
+		}
 		byID[tombKey{place{typ: d.Type}, d.ResourceID}] = true
 		types = append(types, d.Type)
 		hashes = append(hashes, segment.IDHash(fhir.TypeName(d.Type), d.ResourceID))
@@ -62,6 +73,9 @@ func (a *Activities) ApplyDeletes(ctx context.Context, importID string) error {
 	}
 	m := &merger{imp: imp, stats: stats}
 	if m.packer, err = segment.NewPacker(segment.DefaultLevel); err != nil {
+		return err
+	}
+	if err := a.removeBinaries(ctx, m, binaries); err != nil {
 		return err
 	}
 	for batch := range slices.Chunk(owners, 100) {
@@ -85,7 +99,7 @@ func (m *merger) remove(view *store.MergeTx, gone map[tombKey]bool) (*store.Merg
 	leave := func(where place, h *held, l segment.Line) bool {
 		return gone[tombKey{place{typ: where.typ}, l.ID}] && !(h.key.ValidFrom.Equal(at) && l.LastUpdated == at.UnixMilli())
 	}
-	return m.drop(view, leave, func(out *store.Merge, where place, h *held, l segment.Line) {
+	return m.change(view, leave, func(out *store.Merge, where place, h *held, l segment.Line) {
 		m.stats.Deleted++
 		out.Bury = append(out.Bury, store.Tombstone{Member: where.member, Type: where.typ, ResourceID: l.ID, DeletedAt: at, Class: h.key.Class})
 		if where.typ == fhir.TypePatient {
@@ -93,35 +107,6 @@ func (m *merger) remove(view *store.MergeTx, gone map[tombKey]bool) (*store.Merg
 			out.Renamed = append(out.Renamed, where.member)
 		}
 	})
-}
-
-// drop makes the change that takes lines away from a batch of members. dropped is called with each line that leaves.
-func (m *merger) drop(view *store.MergeTx, leave func(place, *held, segment.Line) bool, dropped func(*store.Merge, place, *held, segment.Line)) (*store.Merge, error) {
-	at := *m.imp.EffectiveAt
-	sh, err := readShelf(view, at)
-	if err != nil {
-		return nil, err
-	}
-	out := &store.Merge{At: at, Members: map[uuid.UUID]string{}, Present: map[uuid.UUID]bool{}}
-	for where, all := range sh.held {
-		for _, h := range all {
-			for i, l := range h.lines {
-				if !leave(where, h, l) {
-					continue
-				}
-				h.dropped[i], h.rewrite = true, true
-				if models.IsMember(where.member) {
-					out.Resourced = append(out.Resourced, store.Card{Member: where.member, Source: segment.IDHash(fhir.TypeName(where.typ), l.ID)})
-				}
-				dropped(out, where, h, l)
-			}
-		}
-	}
-	if err := m.rewrite(view, sh, map[place]map[models.Class][]entry{}, out); err != nil {
-		return nil, err
-	}
-	m.stats.Segments += int64(len(out.Insert))
-	return out, nil
 }
 
 // FinishInput says how an import ended.

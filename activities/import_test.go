@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -100,8 +101,12 @@ func TestImportOfEveryDevFolder(t *testing.T) {
 			}
 			require.Equal(t, want.types, types)
 			held := b.current()
-			require.Len(t, held, len(want.newest))
+			require.Len(t, held, len(want.newest)-b.count("binaries")+b.count("binaries WHERE made_for IS NOT NULL"))
 			for key, line := range want.newest {
+				if strings.HasPrefix(key, "Binary/") {
+					require.NotContains(t, held, key)
+					continue
+				}
 				requireSame(t, key, line, held[key].body)
 			}
 			require.Equal(t, int(got.Segments), b.count("segments"))

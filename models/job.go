@@ -122,12 +122,18 @@ type ExportParams struct {
 	// TypeFilter and Elements are the parameters as they were given; they were understood at kick-off.
 	TypeFilter []string `json:"typeFilter,omitempty"`
 	Elements   []string `json:"elements,omitempty"`
-	// Base is the FHIR base URL that TypeFilter may write references with.
+	// Base is the FHIR base URL, with which TypeFilter may write references and under which attachments are served.
 	Base string `json:"base,omitempty"`
 	// Format is how the files are kept, as in JobFile: FormatGzip and "" for NDJSON, else the media type that was asked for.
 	Format string `json:"format,omitempty"`
 	// Ignored names the parameters that a client which prefers leniency gave in vain. Its manifest says so.
 	Ignored []string `json:"ignored,omitempty"`
+}
+
+// AttachmentURL returns where a Binary that lines of a job's files refer to is served. base is the absolute FHIR base URL
+// without a trailing slash.
+func AttachmentURL(base, jobID, binary string) string {
+	return base + "/bulk-files/" + jobID + "/Binary/" + binary
 }
 
 // MatchParams is what a match was asked for.

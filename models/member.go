@@ -29,6 +29,9 @@ func SharedID(resourceType, id string) uuid.UUID { return shard(0, resourceType,
 // It is kept and counted, but no export can tell whose it is, so none hands it out.
 func UnattributedID(resourceType, id string) uuid.UUID { return shard(1, resourceType, id) }
 
+// BinaryID returns the id under which an import sorts a Binary. It is spread like members' ids; no member has it.
+func BinaryID(id string) uuid.UUID { return hashID("Binary/" + id) }
+
 func shard(kind byte, resourceType, id string) uuid.UUID {
 	sum := sha256.Sum256([]byte(resourceType + "/" + id))
 	out := sharedBase
@@ -60,6 +63,9 @@ type Class int16
 const (
 	ClassSensitive Class = 1 << iota // carries a sensitivity label
 	ClassPriorAuth                   // a prior authorisation
+
+	// ClassAttachment: an Attachment names a Binary. Exports write another url into such lines, and into no others.
+	ClassAttachment Class = 1 << 14
 )
 
 // CardKind says what an identifier on a member's card means.

@@ -85,6 +85,8 @@ func (s *Service) AddRoutes(api huma.API) {
 	s.route(api, http.MethodDelete, "/fhir/bulk-status/{job}", "delete-job", "Cancel a job, or delete what it made", "", s.deleteJob, job)
 	s.route(api, http.MethodGet, "/fhir/bulk-files/{job}/{file}", "get-file", "Download a file of a manifest",
 		"Takes Range, Accept-Encoding: gzip and Want-Repr-Digest.", s.file, job, pathParameter("file", "file name from the manifest"))
+	s.route(api, http.MethodGet, "/fhir/bulk-files/{job}/Binary/{id}", "get-attachment", "Download an attachment",
+		"The content of a Binary that a line of the job's files refers to, as it is now.", s.attachment, job, pathParameter("id", "Binary id"))
 }
 
 // route adds one operation to the API description and serves it. Answers are written by the handler, since most are no

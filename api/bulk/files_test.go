@@ -72,7 +72,7 @@ func newFile(t *testing.T) *filed {
 		key := fmt.Sprintf("exports/%s/%d", f.job.ID, chunk)
 		putBlob(t, f.Caller, key, content)
 		f.blobs = append(f.blobs, key)
-		won, err := f.Store.PublishChunk(t.Context(), f.job.ID, chunk, models.NewID(), key, models.Accounting{}, parts, nil)
+		won, err := f.Store.PublishChunk(t.Context(), f.job.ID, chunk, models.NewID(), key, models.Accounting{}, parts, store.Referred{})
 		require.NoError(t, err)
 		require.True(t, won)
 	}

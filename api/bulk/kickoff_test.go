@@ -148,6 +148,7 @@ func TestKickOffForms(t *testing.T) {
 			if tt.want.GroupID != "" {
 				tt.want.GroupID = strings.TrimPrefix(group, "/fhir/Group/")
 			}
+			tt.want.Base = a.Base
 			require.Equal(t, tt.want, exportParams(t, job))
 			require.Equal(t, tt.op, job.Operation)
 			require.Equal(t, tt.who.ID, job.ClientID)

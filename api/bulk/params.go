@@ -73,7 +73,7 @@ type asked struct {
 // A _typeFilter that is not supported is refused in any case: to go on without it would hand out more than was asked for
 // (PDex 2.2.0, 180d).
 func (a *asked) export(given []parameter, groupID string) (models.ExportParams, error) {
-	p := models.ExportParams{GroupID: groupID}
+	p := models.ExportParams{GroupID: groupID, Base: a.base}
 	seen := map[string]bool{}
 	for _, g := range given {
 		known, err := a.take(&p, g, seen[g.name])
@@ -118,9 +118,6 @@ func ignore(p *models.ExportParams, name string) {
 
 // lineParameters checks the parameters that look into resources. They are kept as they were given.
 func (a *asked) lineParameters(p *models.ExportParams) error {
-	if len(p.TypeFilter) > 0 {
-		p.Base = a.base
-	}
 	if _, err := (search.Parser{Base: a.base}).TypeFilters(p.TypeFilter); err != nil {
 		return err
 	}
@@ -253,6 +250,8 @@ func (a *asked) types(p *models.ExportParams, list string) *models.Error {
 		switch {
 		case !ok:
 			err = models.Errorf(models.KindInvalid, "not a resource type this server exports")
+		case code == fhir.TypeBinary:
+			err = models.Errorf(models.KindInvalid, "the content of Binary resources leaves as attachments; ask for DocumentReference")
 		case a.op != models.OpSystemExport && !fhir.InPatientCompartment(code) && !fhir.Shareable(code):
 			err = models.Errorf(models.KindInvalid, "%s is not in the Patient compartment", fhir.TypeName(code))
 		}

@@ -39,6 +39,14 @@ func (s *Service) manifest(ctx context.Context, job *models.Job, files []models.
 	if life < time.Second || len(files) == 0 || slices.ContainsFunc(files, inParts) {
 		return manifest.Build(job, files, s.Base), job.ExpiresAt, nil
 	}
+	// Attachments are served here alone, and what a manifest says of tokens is said of them too.
+	attached, err := s.Store.HasAttachments(ctx, job.ID)
+	if err != nil {
+		return manifest.Manifest{}, nil, models.Errorf(models.KindUnavailable, "the manifest cannot be made at the moment; try again").Wait(5).Because(err)
+	}
+	if attached {
+		return manifest.Build(job, files, s.Base), job.ExpiresAt, nil
+	}
 	life = life.Truncate(time.Second) // the unit of a signature
 	expires := s.now().Add(life)
 	urls := make([]string, len(files))

@@ -21,6 +21,7 @@ const (
 	ReasonBadMeta         Reason = "bad-meta"
 	ReasonBadLastUpdated  Reason = "bad-last-updated" // meta.lastUpdated is no instant
 	ReasonBadSecurityMeta Reason = "bad-security"     // meta.security is not an array of Coding objects
+	ReasonBadBinary       Reason = "bad-binary"       // a Binary without a media type, or with data that is no base64
 )
 
 // Reject is why a line was refused, and the byte of the line at which that showed. It holds no content.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -158,12 +159,17 @@ type Part struct {
 	CRC    uint32
 }
 
+// Referred is what the lines of a chunk refer to.
+type Referred struct {
+	Shared   []string             // shared resources, as Type/id
+	Binaries map[string]uuid.UUID // Binaries by id, with the member whose they are
+}
+
 // PublishChunk makes one attempt's parts the chunk's. It is a single conditional change: of several attempts the first
 // wins, and false tells the others that what they wrote does not count.
 //
-// refs are the shared resources that what was written refers to. A supporting chunk, whose size nobody could plan, is
-// planned as large as it turned out.
-func (s *Store) PublishChunk(ctx context.Context, jobID string, chunk int, attempt, blobKey string, acc models.Accounting, parts []Part, refs []string) (bool, error) {
+// A supporting chunk, whose size nobody could plan, is planned as large as it turned out.
+func (s *Store) PublishChunk(ctx context.Context, jobID string, chunk int, attempt, blobKey string, acc models.Accounting, parts []Part, found Referred) (bool, error) {
 	won := false
 	err := s.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE export_chunks SET attempt = $3, blob_key = $4, accounting = $5, planned = greatest(planned, $6)
@@ -174,7 +180,17 @@ func (s *Store) PublishChunk(ctx context.Context, jobID string, chunk int, attem
 		won = true
 		// Sorted, so that chunks that name the same resources do not wait for each other in a circle.
 		_, err = tx.Exec(ctx, `INSERT INTO export_refs (job_id, ref) SELECT $1, r FROM unnest($2::text[]) AS r ORDER BY r ON CONFLICT DO NOTHING`,
-			jobID, slices.Sorted(slices.Values(refs)))
+			jobID, slices.Sorted(slices.Values(found.Shared)))
+		if err != nil {
+			return err
+		}
+		ids := slices.Sorted(maps.Keys(found.Binaries))
+		members := make([]uuid.UUID, len(ids))
+		for i, id := range ids {
+			members[i] = found.Binaries[id]
+		}
+		_, err = tx.Exec(ctx, `INSERT INTO export_attachments (job_id, binary_id, member_id)
+			SELECT $1, k.id, k.member_id FROM unnest($2::text[], $3::uuid[]) AS k(id, member_id) ON CONFLICT DO NOTHING`, jobID, ids, members)
 		if err != nil {
 			return err
 		}

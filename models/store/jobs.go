@@ -204,7 +204,7 @@ func (s *Store) DeleteJob(ctx context.Context, id string, now time.Time) error {
 func (s *Store) PurgeJob(ctx context.Context, id string) error {
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		// Chunks before parts: an attempt that is publishing holds its chunk, so its parts are there to be seen afterwards.
-		for _, table := range []string{"job_files", "export_files", "export_refs", "export_chunks", "export_parts", "match_slices"} {
+		for _, table := range []string{"job_files", "export_files", "export_refs", "export_attachments", "export_chunks", "export_parts", "match_slices"} {
 			if _, err := tx.NewDelete().Table(table).Where("job_id = ?", id).Exec(ctx); err != nil {
 				return err
 			}

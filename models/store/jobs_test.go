@@ -200,7 +200,7 @@ func TestPublishChunk(t *testing.T) {
 		wg.Go(func() {
 			acc := models.Accounting{Members: int64(n), Exported: int64(n), Planned: 10, Written: 10}
 			parts := []store.Part{{Type: 7, Lines: int64(n), Packed: 1, CRC: 0xffffffff}, {Type: 7, Part: 1}, {Type: 3}}
-			won, err := s.PublishChunk(t.Context(), job.ID, 1, models.NewID(), fmt.Sprintf("blob-%d", n), acc, parts, nil)
+			won, err := s.PublishChunk(t.Context(), job.ID, 1, models.NewID(), fmt.Sprintf("blob-%d", n), acc, parts, store.Referred{})
 			if err != nil {
 				t.Error(err)
 			}
@@ -228,7 +228,7 @@ func TestPublishChunk(t *testing.T) {
 	require.Equal(t, [2]int64{10, 20}, [2]int64{done, planned})
 
 	require.NoError(t, s.PurgeJob(t.Context(), job.ID))
-	won, err := s.PublishChunk(t.Context(), job.ID, 0, models.NewID(), "late", models.Accounting{}, got, nil)
+	won, err := s.PublishChunk(t.Context(), job.ID, 0, models.NewID(), "late", models.Accounting{}, got, store.Referred{})
 	require.NoError(t, err)
 	require.False(t, won, "what was purged takes no parts")
 	require.Zero(t, count(t, s, "export_parts"))

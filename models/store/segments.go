@@ -103,6 +103,10 @@ type Merge struct {
 
 	Bury  []Tombstone
 	Raise []Tombstone // tombstones to take away: the resource is back
+
+	Binaries []Binary      // replace what is held of them
+	Detach   []ResourceKey // resources that refer to no Binary any more but those in Attach
+	Attach   []Attachment
 }
 
 // MergeTx is the view fn gets of the members it is merging.
@@ -287,6 +291,9 @@ func (m *Merge) write(ctx context.Context, tx pgx.Tx) error {
 		}
 	}
 	if err := m.writeTombstones(ctx, tx); err != nil {
+		return err
+	}
+	if err := m.writeBinaries(ctx, tx); err != nil {
 		return err
 	}
 	return m.writeIndex(ctx, tx)

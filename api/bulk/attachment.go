@@ -1,0 +1,73 @@
+package bulk
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"pdexbulk/api/auth"
+	"pdexbulk/models"
+	"pdexbulk/models/consent"
+	"pdexbulk/models/fhir"
+	"pdexbulk/models/store"
+)
+
+// attachment serves the content of a Binary to the owner of a job whose lines refer to it (Bulk Data Access 2.0.0,
+// "Attachments"), for as long as the job's files live and what let the line out still holds. To everybody else, and
+// afterwards, it is unknown.
+func (s *Service) attachment(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
+	job, err := s.ownJob(r.Context(), caller, r.PathValue("job"))
+	if err != nil {
+		return err
+	}
+	unknown := models.Errorf(models.KindNotFound, "no attachment of yours has this address")
+	id := r.PathValue("id")
+	if job.State != models.StateCompleted || !fhir.ValidID(id) {
+		return unknown
+	}
+	if job.ExpiresAt != nil && !s.now().Before(*job.ExpiresAt) {
+		return models.Errorf(models.KindGone, "the files of this job have expired; start it again")
+	}
+	if err := covers(caller, job); err != nil {
+		return err
+	}
+	var params models.ExportParams
+	if err := json.Unmarshal(job.Params, &params); err != nil {
+		return fmt.Errorf("read the job's parameters: %w", err)
+	}
+	b, err := s.Store.ExportedBinary(r.Context(), job.ID, params.GroupID, id)
+	if err == nil && !s.mayStillSee(params, b) {
+		return unknown
+	}
+	var data []byte
+	if err == nil {
+		data, err = s.Store.BinaryData(r.Context(), id, b.Hash)
+	}
+	switch {
+	case models.KindOf(err) == models.KindNotFound:
+		return unknown
+	case err != nil:
+		return models.Errorf(models.KindUnavailable, "the attachment cannot be read at the moment; try again").Wait(5).Because(err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", b.ContentType)
+	h.Set("Content-Disposition", "attachment") // it is somebody else's content, and never to be run on our origin
+	h.Set("Cache-Control", "no-store")
+	h.Set("ETag", fmt.Sprintf(`"%016x"`, uint64(b.Hash)))
+	http.ServeContent(&fileWriter{ResponseWriter: w, request: r, log: s.Log, size: int64(len(data))}, usableRange(r), "", time.Time{}, bytes.NewReader(data))
+	return nil
+}
+
+// mayStillSee decides as the export did, with what holds at this moment.
+func (s *Service) mayStillSee(p models.ExportParams, b *store.Exported) bool {
+	if p.GroupID == "" {
+		return true
+	}
+	if !b.Listed {
+		return false
+	}
+	ok, _ := consent.Recheck(b.Policy, b.ConsentStart, b.ConsentEnd, false, s.now())
+	return ok && (b.Policy == consent.PolicySensitive || b.Class&models.ClassSensitive == 0)
+}
