@@ -3,6 +3,7 @@ package models
 import (
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -16,6 +17,18 @@ const (
 	ClientPayer    ClientKind = "payer"    // another payer: $bulk-member-match and its Groups
 	ClientProvider ClientKind = "provider" // a provider organisation: $provider-member-match and its Groups
 	ClientBackend  ClientKind = "backend"  // any other back end: system and Patient level exports
+	// ClientPending is a client that registered itself by UDAP and that no administrator has looked at: it can do nothing.
+	ClientPending ClientKind = "pending"
+)
+
+// ClientOrigin says how a client came to be registered.
+type ClientOrigin string
+
+// The origins.
+const (
+	OriginAdmin ClientOrigin = "admin" // by an administrator
+	OriginOAuth ClientOrigin = "oauth" // by itself, with an administrator's initial access token (RFC 7591)
+	OriginUDAP  ClientOrigin = "udap"  // by itself, with a software statement; it has certificates in place of keys
 )
 
 // Client is one registered caller. SMART calls it a client, the guides a payer or a provider; it holds a key pair whose
@@ -36,6 +49,21 @@ type Client struct {
 	JWKSURL string
 	// Active is false for a client that may not get or use tokens.
 	Active bool
+	// Origin is OriginAdmin when empty.
+	Origin ClientOrigin
+	// Requested are the scopes a client that registered itself asked for. It gets what is in Scopes as well.
+	Requested []string
+	// Contacts are mailto: or https: URLs of who answers for a client that registered itself.
+	Contacts []string
+	// Issuer and Community identify a UDAP client: a URI in its certificates, and the trust community that issued them.
+	Issuer    string
+	Community string
+	// RegistrationHash is the SHA-256 of the registration access token (RFC 7592) of a client of OriginOAuth.
+	RegistrationHash []byte
+	// CancelledAt is when the client gave its registration up; nil while it has not. It never comes back.
+	CancelledAt *time.Time
+	// Generation counts how often the client's tokens were made void. Only those of the present one count.
+	Generation int64
 	// ValueBased marks a provider with a value-based contract.
 	ValueBased bool
 	CreatedAt  time.Time
@@ -50,6 +78,8 @@ const (
 	maxClientJWKSURL  = 2048
 	maxClientElements = 100
 	maxClientElement  = 512
+	maxInitialUses    = 1000
+	maxInitialLife    = 90 * 24 * time.Hour
 )
 
 // ValidClientID reports whether id can be a client_id: RFC 6749 appendix A.1 without the space, bounded.
@@ -73,13 +103,17 @@ func (c Client) Validate() error {
 		return Errorf(KindInvalid, "must be 1 to %d printable ASCII characters without spaces", maxClientID).At("id")
 	case !plainText(c.Name, maxClientName) || strings.TrimSpace(c.Name) == "":
 		return Errorf(KindInvalid, "must be 1 to %d characters of plain text", maxClientName).At("name")
-	case c.Kind != ClientPayer && c.Kind != ClientProvider && c.Kind != ClientBackend:
+	case c.Kind != ClientPayer && c.Kind != ClientProvider && c.Kind != ClientBackend && c.Kind != ClientPending:
 		return Errorf(KindInvalid, "must be payer, provider or backend").At("kind")
+	case c.Kind == ClientPending && (c.Active || c.Origin != OriginUDAP):
+		return Errorf(KindInvalid, "a pending client cannot be active").At("active")
+	case c.CancelledAt != nil && c.Active:
+		return Errorf(KindInvalid, "the client has given its registration up; it must register anew").At("active")
 	case !plainText(c.Organization, maxClientName):
 		return Errorf(KindInvalid, "must be at most %d characters of plain text", maxClientName).At("organization")
 	case len(c.OrganizationIDs) > maxClientElements:
 		return Errorf(KindInvalid, "must be at most %d", maxClientElements).At("organizationIds")
-	case len(c.Scopes) > maxClientElements:
+	case len(c.Scopes) > maxClientElements || len(c.Requested) > maxClientElements:
 		return Errorf(KindInvalid, "must be at most %d", maxClientElements).At("scopes")
 	}
 	for _, id := range c.OrganizationIDs {
@@ -87,7 +121,7 @@ func (c Client) Validate() error {
 			return Errorf(KindInvalid, "each must be system|value").At("organizationIds")
 		}
 	}
-	for _, scope := range c.Scopes {
+	for _, scope := range slices.Concat(c.Scopes, c.Requested) {
 		if scope == "" || strings.ContainsAny(scope, " \t\r\n") || !plainText(scope, maxClientElement) {
 			return Errorf(KindInvalid, "each must be one scope").At("scopes")
 		}
@@ -95,8 +129,18 @@ func (c Client) Validate() error {
 	return c.validateKeys()
 }
 
-// validateKeys asks for exactly one place to find the client's keys.
+// validateKeys asks for exactly one place to find the client's keys. UDAP clients have none: each assertion brings its
+// certificates.
 func (c Client) validateKeys() error {
+	if c.Origin == OriginUDAP {
+		if len(c.JWKS) > 0 || c.JWKSURL != "" {
+			return Errorf(KindInvalid, "a UDAP client has certificates and no registered keys").At("jwks")
+		}
+		if c.Issuer == "" || !plainText(c.Issuer, maxClientElement) || !plainText(c.Community, maxClientElement) {
+			return Errorf(KindInvalid, "must be a URI of at most %d characters", maxClientElement).At("issuer")
+		}
+		return nil
+	}
 	if (len(c.JWKS) == 0) == (c.JWKSURL == "") {
 		return Errorf(KindInvalid, "give either an inline key set or a URL of one").At("jwks")
 	}
@@ -117,6 +161,47 @@ func (c Client) validateKeys() error {
 // plainText reports whether s fits the limit and holds no control character.
 func plainText(s string, limit int) bool {
 	return len(s) <= limit && strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == utf8.RuneError }) < 0
+}
+
+// InitialToken lets whoever holds it register a client (RFC 7591 section 3), which then is what the token says and may have
+// no more than its scopes. The token itself is not kept, only its hash.
+type InitialToken struct {
+	ID              string
+	Hash            []byte // SHA-256
+	Note            string // for whom it was made
+	Kind            ClientKind
+	Organization    string
+	OrganizationIDs []string
+	Scopes          []string
+	UsesLeft        int
+	CreatedAt       time.Time
+	ExpiresAt       time.Time
+}
+
+// Validate checks a token that is to be made and returns KindInvalid with the field in Where.
+func (t InitialToken) Validate() error {
+	switch {
+	case !plainText(t.Note, maxClientName) || strings.TrimSpace(t.Note) == "":
+		return Errorf(KindInvalid, "must be 1 to %d characters of plain text", maxClientName).At("note")
+	case t.UsesLeft < 1 || t.UsesLeft > maxInitialUses:
+		return Errorf(KindInvalid, "must be 1 to %d", maxInitialUses).At("uses")
+	case !t.ExpiresAt.After(t.CreatedAt) || t.ExpiresAt.After(t.CreatedAt.Add(maxInitialLife)):
+		return Errorf(KindInvalid, "must lie ahead, by at most %d days", int(maxInitialLife.Hours()/24)).At("expiresAt")
+	case t.Kind == ClientPending:
+		return Errorf(KindInvalid, "must be payer, provider or backend").At("kind")
+	}
+	return Client{
+		ID: "x", Name: "x", Kind: t.Kind, Organization: t.Organization, OrganizationIDs: t.OrganizationIDs, Scopes: t.Scopes,
+		JWKSURL: "https://x",
+	}.Validate()
+}
+
+// AuthEvent is something that every process that checks tokens must know: a token was revoked, or a client changed.
+type AuthEvent struct {
+	Seq      int64
+	TokenID  string // or
+	ClientID string
+	Expires  time.Time
 }
 
 // SigningKey is one of the server's own keys, with which it signs access tokens. Every api process uses the same ones.

@@ -60,6 +60,7 @@ func (s *Service) AddRoutes(api huma.API) {
 	huma.Register(api, op(http.MethodGet, "/admin/imports/{id}/rejects", "list-rejects", "List the lines an import could not take", http.StatusOK), s.listRejects)
 	huma.Register(api, op(http.MethodPut, "/admin/clients/{id}", "put-client", "Register a client, or change one", http.StatusOK), s.putClient)
 	huma.Register(api, op(http.MethodGet, "/admin/clients", "list-clients", "List clients by id", http.StatusOK), s.listClients)
+	s.addClientRoutes(api, op)
 	huma.Register(api, op(http.MethodGet, "/admin/jobs", "list-jobs", "List matches and exports, newest first", http.StatusOK), s.listJobs)
 	huma.Register(api, op(http.MethodGet, "/admin/jobs/{id}", "get-job", "Show a match or an export with its accounting", http.StatusOK), s.getJob)
 	outcomes := op(http.MethodGet, "/admin/jobs/{id}/outcomes", "list-outcomes", "List what became of each member of a match, and why", http.StatusOK)
@@ -123,7 +124,7 @@ func checkID(id string) error {
 // ClientBody is a registration as it is sent.
 type ClientBody struct {
 	Name            string            `json:"name" doc:"shown to operators"`
-	Kind            models.ClientKind `json:"kind" enum:"payer,provider,backend"`
+	Kind            models.ClientKind `json:"kind" enum:"payer,provider,backend,pending" doc:"pending is a client that registered itself by UDAP and waits for an administrator; it cannot be active"`
 	Organization    string            `json:"organization,omitempty"`
 	OrganizationIDs []string          `json:"organizationIds,omitempty" doc:"identifiers of the organisation, each system|value; a consent names its recipient by one of them"`
 	Scopes          []string          `json:"scopes" doc:"the most the client may be granted"`
@@ -136,8 +137,9 @@ type ClientBody struct {
 type clientView struct {
 	ID string `json:"id"`
 	ClientBody
-	CreatedAt time.Time `json:"createdAt"`
-	UpdatedAt time.Time `json:"updatedAt"`
+	CreatedAt    time.Time         `json:"createdAt"`
+	UpdatedAt    time.Time         `json:"updatedAt"`
+	Registration *registrationView `json:"registration,omitempty" doc:"of a client that registered itself"`
 }
 
 func viewClient(c models.Client) clientView {
@@ -147,19 +149,24 @@ func viewClient(c models.Client) clientView {
 			Name: c.Name, Kind: c.Kind, Organization: c.Organization, OrganizationIDs: c.OrganizationIDs, Scopes: c.Scopes,
 			JWKS: c.JWKS, JWKSURL: c.JWKSURL, Active: &c.Active, ValueBased: c.ValueBased,
 		},
+		Registration: viewRegistration(c),
 	}
 }
 
 func (s *Service) putClient(ctx context.Context, in *struct {
-	ID   string `path:"id"`
-	Body ClientBody
+	ID      string `path:"id"`
+	IfMatch string `header:"If-Match" doc:"the ETag of the registration that is to be replaced; without it whatever is there is"`
+	Body    ClientBody
 },
-) (*struct{ Body clientView }, error) {
-	c := models.Client{
-		ID: in.ID, Name: in.Body.Name, Kind: in.Body.Kind, Organization: in.Body.Organization, OrganizationIDs: in.Body.OrganizationIDs,
-		Scopes: in.Body.Scopes, JWKS: in.Body.JWKS, JWKSURL: in.Body.JWKSURL, Active: in.Body.Active == nil || *in.Body.Active, ValueBased: in.Body.ValueBased,
-		CreatedAt: s.now().UTC(), UpdatedAt: s.now().UTC(),
+) (*taggedClient, error) {
+	// What the client said when it registered itself stays.
+	c, err := s.Store.Client(ctx, in.ID)
+	if err != nil && models.KindOf(err) != models.KindNotFound {
+		return nil, s.fault(ctx, err)
 	}
+	c.ID, c.Name, c.Kind, c.Organization, c.OrganizationIDs = in.ID, in.Body.Name, in.Body.Kind, in.Body.Organization, in.Body.OrganizationIDs
+	c.Scopes, c.JWKS, c.JWKSURL, c.ValueBased = in.Body.Scopes, in.Body.JWKS, in.Body.JWKSURL, in.Body.ValueBased
+	c.Active = in.Body.Active == nil || *in.Body.Active
 	if err := c.Validate(); err != nil {
 		return nil, problem(err)
 	}
@@ -171,11 +178,7 @@ func (s *Service) putClient(ctx context.Context, in *struct {
 			return nil, problem(err)
 		}
 	}
-	stored, err := s.Store.UpsertClient(ctx, c)
-	if err != nil {
-		return nil, s.fault(ctx, err)
-	}
-	return &struct{ Body clientView }{viewClient(stored)}, nil
+	return s.storeClient(ctx, c, in.IfMatch)
 }
 
 func (s *Service) listClients(ctx context.Context, in *Page) (*listOf[clientView], error) {

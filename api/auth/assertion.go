@@ -1,13 +1,16 @@
 package auth
 
 import (
+	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
+	"pdexbulk/api/udap"
 	"pdexbulk/models"
 )
 
@@ -17,8 +20,11 @@ var assertionAlgs = []jose.SignatureAlgorithm{jose.RS384, jose.ES384}
 
 const maxJTI = 255
 
-// assertion is a client assertion that has been read but not yet verified: nothing in it is to be believed.
+// assertion is a client assertion that has been read but not yet verified: nothing in it is to be believed, except that the
+// signature of a UDAP one is by the certificate it brings.
 type assertion struct {
+	signed   *udap.Signed // a UDAP one
+	b2b      json.RawMessage
 	token    *jwt.JSONWebToken
 	alg      jose.SignatureAlgorithm
 	kid      string
@@ -35,16 +41,43 @@ var (
 	errAssertionHeader   = errors.New("assertion header is not acceptable")
 	errAssertionClaims   = errors.New("assertion claims cannot be read")
 	errAssertionSubject  = errors.New("iss and sub are not one client id")
-	errAssertionAudience = errors.New("aud is not the token URL alone")
+	errAssertionAudience = errors.New("aud is not this endpoint alone")
 	errAssertionExpiry   = errors.New("exp is missing, past, or too far ahead")
 	errAssertionTooEarly = errors.New("iat or nbf is in the future, or iat after exp")
 	errAssertionJTI      = errors.New("jti is missing or malformed")
 )
 
+// assertionClaims are the claims of an assertion, with the extension objects of UDAP.
+type assertionClaims struct {
+	jwt.Claims
+	Extensions map[string]json.RawMessage `json:"extensions"`
+}
+
+// parseUDAPAssertion is parseAssertion for an assertion that brings its certificates (HL7 UDAP Security 1.1.0,
+// "Authentication Token").
+func parseUDAPAssertion(text string, audiences []string, now time.Time) (*assertion, error) {
+	signed, err := udap.ParseSigned(text)
+	if err != nil {
+		return nil, err
+	}
+	a := &assertion{signed: signed, alg: signed.Alg}
+	var claims assertionClaims
+	if err := signed.Claims(&claims); err != nil {
+		return nil, errAssertionClaims
+	}
+	if claims.Expiry == nil || claims.IssuedAt == nil || claims.Expiry.Time().Sub(claims.IssuedAt.Time()) > maxAssertionLife {
+		return nil, errAssertionExpiry
+	}
+	if err := a.readClaims(claims, audiences, now); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
 // parseAssertion reads a client assertion and checks everything that can be checked without knowing the client: the
 // algorithm, the header, and the claims iss, sub, aud, exp, iat, nbf and jti (SMART client-confidential-asymmetric,
 // "Authentication JWT"). It does not verify the signature.
-func parseAssertion(text, tokenURL string, now time.Time) (*assertion, error) {
+func parseAssertion(text string, audiences []string, now time.Time) (*assertion, error) {
 	// The parser's base64 decoder skips line breaks; there is no reason to send any.
 	if len(text) > maxAssertion || strings.ContainsAny(text, "\r\n") {
 		return nil, errAssertionForm
@@ -57,11 +90,11 @@ func parseAssertion(text, tokenURL string, now time.Time) (*assertion, error) {
 	if err := a.readHeader(token.Headers[0]); err != nil {
 		return nil, err
 	}
-	var claims jwt.Claims
+	var claims assertionClaims
 	if err := token.UnsafeClaimsWithoutVerification(&claims); err != nil {
 		return nil, errAssertionClaims
 	}
-	if err := a.readClaims(claims, tokenURL, now); err != nil {
+	if err := a.readClaims(claims, audiences, now); err != nil {
 		return nil, err
 	}
 	return a, nil
@@ -91,11 +124,12 @@ func (a *assertion) readHeader(h jose.Header) error {
 	return nil
 }
 
-func (a *assertion) readClaims(c jwt.Claims, tokenURL string, now time.Time) error {
+func (a *assertion) readClaims(c assertionClaims, audiences []string, now time.Time) error {
+	a.b2b = c.Extensions[udap.B2BName]
 	switch {
 	case c.Issuer != c.Subject || !models.ValidClientID(c.Issuer):
 		return errAssertionSubject
-	case len(c.Audience) != 1 || c.Audience[0] != tokenURL:
+	case len(c.Audience) != 1 || !slices.Contains(audiences, c.Audience[0]):
 		return errAssertionAudience
 	case c.Expiry == nil:
 		return errAssertionExpiry

@@ -346,7 +346,7 @@ func FuzzParseAssertion(f *testing.F) {
 	f.Add("..")
 	f.Add("eyJhbGciOiJub25lIn0.e30.")
 	f.Add(`{"payload":"e30","signatures":[]}`)
-	tokenURL := publicURL + TokenPath
+	tokenURL := []string{publicURL + TokenPath}
 	f.Fuzz(func(t *testing.T, text string) {
 		a, err := parseAssertion(text, tokenURL, testStart)
 		if err != nil {

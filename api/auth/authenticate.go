@@ -13,6 +13,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
+	"pdexbulk/api/udap"
 	"pdexbulk/models"
 )
 
@@ -32,9 +33,9 @@ func Challenge(err error) string {
 }
 
 // Authenticate finds out who sent a request by its bearer token (RFC 6750 section 2.1; tokens in the query or the body
-// are not looked at). The first check of a token verifies its signature; further ones cost a hash and two look-ups in
-// memory. The registration is read again when it was read more than ClientCacheTime ago, so what was taken away from a
-// client is gone from its tokens.
+// are not looked at). The first check of a token verifies its signature; further ones cost a hash and look-ups in memory, as
+// long as Watch tells what was revoked or changed elsewhere. While it does not, revocation and registration are read from the
+// store for every request. What was taken away from a client is gone from its tokens either way.
 //
 // Returns KindUnauthorized (ErrNoToken, ErrBadToken) when nobody could be made out, KindUnavailable when the store did
 // not answer.
@@ -52,20 +53,40 @@ func (s *Server) Authenticate(r *http.Request) (*Caller, error) {
 		}
 		s.tokens.put(hash, token, now)
 	}
-	if !now.Before(token.expires) {
-		return nil, ErrBadToken
+	client, err := s.live(r.Context(), token, now)
+	if err != nil {
+		return nil, err
 	}
-	client, err := s.clients.get(r.Context(), token.clientID, now)
+	return s.callerFor(token, client), nil
+}
+
+// live returns the client of a verified token that still counts: not expired, not revoked, of an active client and of its
+// present generation. Returns ErrBadToken or KindUnavailable.
+func (s *Server) live(ctx context.Context, token *verifiedToken, now time.Time) (models.Client, error) {
+	if !now.Before(token.expires) {
+		return models.Client{}, ErrBadToken
+	}
+	revoked, watched := s.feed.revoked(token.id)
+	if !watched {
+		var err error
+		if revoked, err = s.store.TokenRevoked(ctx, token.id); err != nil {
+			return models.Client{}, unavailable(err)
+		}
+	}
+	if revoked {
+		return models.Client{}, ErrBadToken
+	}
+	client, err := s.clients.get(ctx, token.clientID, now, watched)
 	if models.KindOf(err) == models.KindNotFound {
-		return nil, ErrBadToken
+		return models.Client{}, ErrBadToken
 	}
 	if err != nil {
-		return nil, unavailable(err)
+		return models.Client{}, unavailable(err)
 	}
-	if !client.Active {
-		return nil, ErrBadToken
+	if !client.Active || client.Generation != token.generation {
+		return models.Client{}, ErrBadToken
 	}
-	return token.callerFor(client, s.types), nil
+	return client, nil
 }
 
 func unavailable(err error) error {
@@ -109,20 +130,27 @@ func (s *Server) readToken(ctx context.Context, text string) (*verifiedToken, er
 		return nil, ErrBadToken
 	}
 	if claims.Issuer != s.cfg.PublicURL || len(claims.Audience) != 1 || claims.Audience[0] != s.FHIRBase() ||
-		claims.Expiry == nil || claims.Subject != claims.ClientID {
+		claims.Expiry == nil || claims.IssuedAt == nil || claims.Subject != claims.ClientID || claims.ID == "" {
 		return nil, ErrBadToken
 	}
-	return &verifiedToken{clientID: claims.ClientID, scopes: ParseScopes(claims.Scope), expires: claims.Expiry.Time()}, nil
+	return &verifiedToken{
+		id: claims.ID, clientID: claims.ClientID, generation: claims.Generation, scopes: ParseScopes(claims.Scope), b2b: claims.b2b(),
+		issued: claims.IssuedAt.Time(), expires: claims.Expiry.Time(),
+	}, nil
 }
 
 type tokenHash = [sha256.Size]byte
 
 // verifiedToken is what a token that verified says. Its expiry and its client are judged anew on every use.
 type verifiedToken struct {
-	clientID string
-	scopes   Scopes
-	expires  time.Time
-	caller   atomic.Pointer[callerOf]
+	id         string // jti
+	clientID   string
+	generation int64
+	scopes     Scopes
+	b2b        *udap.B2B
+	issued     time.Time
+	expires    time.Time
+	caller     atomic.Pointer[callerOf]
 }
 
 // callerOf is the caller as of one version of the registration.
@@ -131,12 +159,12 @@ type callerOf struct {
 	caller  *Caller
 }
 
-// callerFor is the caller that the token makes of a client. What the registration no longer allows is left out.
-func (t *verifiedToken) callerFor(client models.Client, served map[string]bool) *Caller {
+// callerFor is the caller that a token makes of a client. What the registration no longer allows is left out.
+func (s *Server) callerFor(t *verifiedToken, client models.Client) *Caller {
 	if last := t.caller.Load(); last != nil && last.version.Equal(client.UpdatedAt) {
 		return last.caller
 	}
-	caller := newCaller(client, t.scopes.Within(registeredScopes(client), served))
+	caller := newCaller(client, t.scopes.Within(s.registeredScopes(client), s.types), t.b2b)
 	t.caller.Store(&callerOf{version: client.UpdatedAt, caller: caller})
 	return caller
 }
@@ -174,13 +202,14 @@ func (c *tokenCache) put(hash tokenHash, token *verifiedToken, now time.Time) {
 	c.entries[hash] = token
 }
 
-// clientCache remembers registrations for ClientCacheTime. Only ids out of verified tokens are asked for, so it cannot
-// grow beyond the number of clients.
+// clientCache remembers registrations for ClientCacheTime, or until the feed says that one has changed. Only ids out of
+// verified tokens are asked for, so it cannot grow beyond the number of clients.
 type clientCache struct {
 	store Store
 
 	mu      sync.RWMutex
 	entries map[string]cachedClient
+	changes uint64 // how often something was forgotten
 }
 
 type cachedClient struct {
@@ -188,11 +217,13 @@ type cachedClient struct {
 	read   time.Time
 }
 
-func (c *clientCache) get(ctx context.Context, id string, now time.Time) (models.Client, error) {
+// get returns a registration: from memory when it may be believed, that is while the feed is watched.
+func (c *clientCache) get(ctx context.Context, id string, now time.Time, watched bool) (models.Client, error) {
 	c.mu.RLock()
 	entry, ok := c.entries[id]
+	changes := c.changes
 	c.mu.RUnlock()
-	if ok && now.Sub(entry.read) < ClientCacheTime {
+	if ok && watched && now.Sub(entry.read) < ClientCacheTime {
 		return entry.client, nil
 	}
 	client, err := c.store.Client(ctx, id)
@@ -201,6 +232,26 @@ func (c *clientCache) get(ctx context.Context, id string, now time.Time) (models
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.entries[id] = cachedClient{client: client, read: now}
+	if watched && c.changes == changes { // else it may have been read before it changed
+		c.entries[id] = cachedClient{client: client, read: now}
+	}
 	return client, nil
+}
+
+// forget drops registrations that have changed.
+func (c *clientCache) forget(ids []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changes++
+	for _, id := range ids {
+		delete(c.entries, id)
+	}
+}
+
+// forgetAll drops every registration.
+func (c *clientCache) forgetAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changes++
+	clear(c.entries)
 }

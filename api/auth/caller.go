@@ -1,6 +1,9 @@
 package auth
 
-import "pdexbulk/models"
+import (
+	"pdexbulk/api/udap"
+	"pdexbulk/models"
+)
 
 // Caller is who sent a request and what the token lets them do. It may be shared between requests: read only.
 type Caller struct {
@@ -13,15 +16,36 @@ type Caller struct {
 	Organizations []string
 	ValueBased    bool
 	Scopes        Scopes
+
+	// What the client said of this request by hl7-b2b, as it was when the token was issued. NPI and GroupID are the subject_id:
+	// the provider on whose behalf it is, whom the directory knew as active and in network unless PDEX_NPI_CHECK asks for less,
+	// or the one Group the token is for. At most one of them is set.
+	NPI            string
+	GroupID        string
+	OrganizationID string
+	PurposeOfUse   []string // v3-PurposeOfUse codes
 }
 
-func newCaller(c models.Client, scopes Scopes) *Caller {
-	return &Caller{
+func newCaller(c models.Client, scopes Scopes, b2b *udap.B2B) *Caller {
+	caller := &Caller{
 		ClientID: c.ID, Name: c.Name, Kind: c.Kind,
 		Organization: c.Organization, Organizations: c.OrganizationIDs, ValueBased: c.ValueBased,
 		Scopes: scopes,
 	}
+	if b2b != nil {
+		caller.OrganizationID = b2b.OrganizationID
+		for _, purpose := range b2b.PurposeOfUse {
+			caller.PurposeOfUse = append(caller.PurposeOfUse, udap.Purpose(purpose))
+		}
+		if b2b.SubjectID != "" {
+			caller.NPI, caller.GroupID = udap.Subject(b2b.SubjectID)
+		}
+	}
+	return caller
 }
+
+// MayUseGroup reports whether the token is good for a Group: a token whose subject is one Group is good for no other.
+func (c *Caller) MayUseGroup(id string) bool { return c.GroupID == "" || c.GroupID == id }
 
 // MayRead reports whether the caller may have every resource of a type: read and search (.rs), which is what an export
 // does. A resource type of "*" is MayReadAll.
@@ -43,6 +67,9 @@ func (c *Caller) MaySearch(resourceType string) bool { return c.Scopes.mayOn(res
 // the operation made for the client's kind: payers bulk-member-match, providers provider-member-match. Exports have no
 // scope of their own; they are governed by MayRead.
 func (c *Caller) MayOperate(op models.Operation) bool {
+	if c.GroupID != "" { // a token for a Group that is there makes no new one
+		return false
+	}
 	if c.Scopes.hasOperation(op) {
 		return true
 	}

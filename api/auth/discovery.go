@@ -13,6 +13,9 @@ type discovery struct {
 	Issuer           string   `json:"issuer"`
 	KeysURL          string   `json:"jwks_uri"`
 	TokenURL         string   `json:"token_endpoint"`
+	RegisterURL      string   `json:"registration_endpoint"`
+	IntrospectURL    string   `json:"introspection_endpoint"`
+	RevokeURL        string   `json:"revocation_endpoint"`
 	GrantTypes       []string `json:"grant_types_supported"`
 	AuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
 	SigningAlgs      []string `json:"token_endpoint_auth_signing_alg_values_supported"`
@@ -28,14 +31,17 @@ func (s *Server) Discovery(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Cache-Control", "public, max-age=300")
 	writeJSON(w, http.StatusOK, discovery{
-		Issuer:       s.cfg.PublicURL,
-		KeysURL:      s.cfg.PublicURL + KeysPath,
-		TokenURL:     s.TokenURL(),
-		GrantTypes:   []string{grantType},
-		AuthMethods:  []string{"private_key_jwt"},
-		SigningAlgs:  []string{string(jose.RS384), string(jose.ES384)},
-		Scopes:       s.supportedScopes(),
-		Capabilities: []string{"client-confidential-asymmetric", "permission-v1", "permission-v2"},
+		Issuer:        s.cfg.PublicURL,
+		KeysURL:       s.cfg.PublicURL + KeysPath,
+		TokenURL:      s.TokenURL(),
+		RegisterURL:   s.RegisterURL(),
+		IntrospectURL: s.cfg.PublicURL + IntrospectPath,
+		RevokeURL:     s.cfg.PublicURL + RevokePath,
+		GrantTypes:    []string{grantType},
+		AuthMethods:   []string{"private_key_jwt"},
+		SigningAlgs:   []string{string(jose.RS384), string(jose.ES384)},
+		Scopes:        s.supportedScopes(),
+		Capabilities:  []string{"client-confidential-asymmetric", "permission-v1", "permission-v2"},
 		// The SMART table requires this field of every server, also of one without an authorization endpoint.
 		ChallengeMethods: []string{"S256"},
 	})

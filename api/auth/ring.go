@@ -14,6 +14,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
+	"pdexbulk/api/udap"
 	"pdexbulk/models"
 )
 
@@ -160,6 +161,22 @@ type accessClaims struct {
 	ID       string           `json:"jti"`
 	IssuedAt *jwt.NumericDate `json:"iat"`
 	Expiry   *jwt.NumericDate `json:"exp"`
+	// Generation is the client's when the token was issued. A client that is locked out gets to the next.
+	Generation int64            `json:"gen,omitempty"`
+	Extensions *tokenExtensions `json:"extensions,omitempty"`
+}
+
+// tokenExtensions are the extension objects that a token repeats (decision D-11).
+type tokenExtensions struct {
+	B2B *udap.B2B `json:"hl7-b2b,omitempty"`
+}
+
+// b2b is the hl7-b2b object of a token, nil when there is none.
+func (c accessClaims) b2b() *udap.B2B {
+	if c.Extensions == nil {
+		return nil
+	}
+	return c.Extensions.B2B
 }
 
 // sign makes a token of claims.

@@ -10,7 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"pdexbulk/api/udap"
 	"pdexbulk/models"
+	"pdexbulk/models/store"
 )
 
 // The limits and lifetimes. Those the specifications set name the section.
@@ -33,10 +35,25 @@ const (
 
 // The paths the package serves, below Config.PublicURL.
 const (
-	TokenPath     = "/auth/token" //nolint:gosec // a path, no credential
-	KeysPath      = "/auth/jwks"
-	FHIRPath      = "/fhir"
-	DiscoveryPath = FHIRPath + "/.well-known/smart-configuration"
+	TokenPath         = "/auth/token" //nolint:gosec // a path, no credential
+	IntrospectPath    = "/auth/introspect"
+	RevokePath        = "/auth/revoke"
+	RegisterPath      = "/auth/register"
+	KeysPath          = "/auth/jwks"
+	FHIRPath          = "/fhir"
+	DiscoveryPath     = FHIRPath + "/.well-known/smart-configuration"
+	UDAPDiscoveryPath = FHIRPath + "/.well-known/udap"
+)
+
+// NPICheck says how much a provider must be known for a token to be issued on its behalf.
+type NPICheck string
+
+// How providers are checked. Each asks for all that the one before does.
+const (
+	NPIOff      NPICheck = "off"      // the check digit
+	NPIKnown    NPICheck = "known"    // in the provider directory, and active
+	NPINetwork  NPICheck = "network"  // in network
+	NPIRequired NPICheck = "required" // and provider clients must name one, or a Group
 )
 
 // Store is what the package keeps: registrations, used assertions and the server's own keys. *store.Store is one.
@@ -49,6 +66,29 @@ type Store interface {
 	SigningKeys(ctx context.Context, now time.Time) ([]models.SigningKey, error)
 	// AddSigningKey stores a key unless there is a valid one made after newerThan.
 	AddSigningKey(ctx context.Context, key models.SigningKey, newerThan time.Time) (added bool, err error)
+
+	// RevokeToken voids a token for good, TokenRevoked reports whether one was, AwaitListeners returns when every process knows.
+	RevokeToken(ctx context.Context, tokenID string, expires time.Time) error
+	TokenRevoked(ctx context.Context, tokenID string) (bool, error)
+	AwaitListeners(ctx context.Context) error
+	// Listen opens what Watch reads.
+	Listen(ctx context.Context) (*store.Listener, error)
+	// PurgeAuth drops what no longer matters.
+	PurgeAuth(ctx context.Context, now time.Time) error
+
+	// AddClient registers a client; KindConflict when there is one of its id or issuer.
+	AddClient(ctx context.Context, c models.Client) (models.Client, error)
+	// ChangeClient replaces a registration as it was read; KindConflict when it has changed since.
+	ChangeClient(ctx context.Context, c models.Client) (models.Client, error)
+	// UDAPClient returns the client of an issuer in a community, or an error of KindNotFound.
+	UDAPClient(ctx context.Context, issuer, community string) (models.Client, error)
+	// InitialToken returns an initial access token that is good, or an error of KindNotFound. UseInitialToken counts a use of it.
+	InitialToken(ctx context.Context, hash []byte, now time.Time) (models.InitialToken, error)
+	UseInitialToken(ctx context.Context, id string, now time.Time) (bool, error)
+
+	// Provider returns an entry of the provider directory, OwnGroup a Group of a client's, or an error of KindNotFound.
+	Provider(ctx context.Context, npi string) (models.Provider, error)
+	OwnGroup(ctx context.Context, clientID, id string) (*store.Group, error)
 }
 
 // Config says who the server is to its clients.
@@ -60,6 +100,12 @@ type Config struct {
 	ResourceTypes []string
 	// AllowInsecureJWKS lets clients publish their keys over plain http and at private addresses. For development.
 	AllowInsecureJWKS bool
+	// UDAP is whom UDAP clients are vouched for by; nil turns UDAP off.
+	UDAP *udap.Trust
+	// Purposes are the v3-PurposeOfUse codes that hl7-b2b may name; nil means DefaultPurposes.
+	Purposes []string
+	// NPICheck is how providers are checked; "" means NPINetwork.
+	NPICheck NPICheck
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Log is told why an authentication failed; nil means slog.Default.
@@ -76,6 +122,8 @@ func (c Config) Validate() error {
 		return errors.New("the public URL must be without user, query, fragment and trailing slash")
 	case len(c.ResourceTypes) == 0:
 		return errors.New("no resource type can be granted")
+	case !slices.Contains([]NPICheck{"", NPIOff, NPIKnown, NPINetwork, NPIRequired}, c.NPICheck):
+		return errors.New("the check of providers is none of off, known, network and required")
 	}
 	return nil
 }
@@ -92,10 +140,11 @@ type Server struct {
 	decoy   *decoy
 	tokens  *tokenCache
 	clients *clientCache
+	feed    *feed
 }
 
 // New returns a server. The configuration must be valid (Config.Validate). It reads nothing and starts nothing: the
-// first token or key request finds or makes the signing key.
+// first token or key request finds or makes the signing key, and Watch is for the caller to run.
 func New(cfg Config, store Store) *Server {
 	now := cfg.Now
 	if now == nil {
@@ -104,6 +153,12 @@ func New(cfg Config, store Store) *Server {
 	log := cfg.Log
 	if log == nil {
 		log = slog.Default()
+	}
+	if cfg.Purposes == nil {
+		cfg.Purposes = DefaultPurposes
+	}
+	if cfg.NPICheck == "" {
+		cfg.NPICheck = NPINetwork
 	}
 	types := make(map[string]bool, len(cfg.ResourceTypes))
 	for _, t := range cfg.ResourceTypes {
@@ -117,6 +172,7 @@ func New(cfg Config, store Store) *Server {
 		decoy:   newDecoy(),
 		tokens:  &tokenCache{entries: map[tokenHash]*verifiedToken{}, limit: maxTokens},
 		clients: &clientCache{store: store, entries: map[string]cachedClient{}},
+		feed:    &feed{began: time.Now(), tokens: map[string]time.Time{}},
 	}
 }
 
@@ -126,9 +182,17 @@ func (s *Server) TokenURL() string { return s.cfg.PublicURL + TokenPath }
 // FHIRBase is the FHIR base URL and the audience of every token.
 func (s *Server) FHIRBase() string { return s.cfg.PublicURL + FHIRPath }
 
-// Mount adds the package's routes to mux: the token endpoint, the server's keys and SMART discovery.
+// RegisterURL is where clients register, and the one audience a software statement may have.
+func (s *Server) RegisterURL() string { return s.cfg.PublicURL + RegisterPath }
+
+// Mount adds the package's routes to mux: tokens, registration, the server's keys and discovery.
 func (s *Server) Mount(mux *http.ServeMux) {
 	mux.HandleFunc(TokenPath, s.Token)
+	mux.HandleFunc(IntrospectPath, s.Introspect)
+	mux.HandleFunc(RevokePath, s.Revoke)
+	mux.HandleFunc(RegisterPath, s.Register)
+	mux.HandleFunc(RegisterPath+"/{id}", s.Registration)
+	mux.HandleFunc(UDAPDiscoveryPath, s.UDAPDiscovery)
 	mux.HandleFunc(KeysPath, s.Keys)
 	mux.HandleFunc(DiscoveryPath, s.Discovery)
 }

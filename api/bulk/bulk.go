@@ -7,6 +7,7 @@ package bulk
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -205,6 +206,12 @@ func (s *Service) ownJob(ctx context.Context, caller *auth.Caller, id string) (*
 		return nil, unknown
 	case err != nil:
 		return nil, models.Errorf(models.KindUnavailable, "the job cannot be looked up at the moment; try again").Wait(5).Because(err)
+	case caller.GroupID != "":
+		// A token for one Group opens the exports of that Group alone.
+		var p models.ExportParams
+		if err := json.Unmarshal(job.Params, &p); err != nil || job.Operation == models.OpBulkMemberMatch || p.GroupID != caller.GroupID {
+			return nil, unknown
+		}
 	}
 	return job, nil
 }

@@ -12,7 +12,7 @@ import (
 // ownGroup returns a Group of the caller's.
 func (s *Service) ownGroup(r *http.Request, caller *auth.Caller, id string) (*store.Group, error) {
 	unknown := models.Errorf(models.KindNotFound, "no Group of yours has this id")
-	if !models.ValidID(id) {
+	if !models.ValidID(id) || !caller.MayUseGroup(id) {
 		return nil, unknown
 	}
 	g, err := s.Store.OwnGroup(r.Context(), caller.ClientID, id)

@@ -50,7 +50,7 @@ func (s *Service) export(w http.ResponseWriter, r *http.Request, c *auth.Caller,
 	if err != nil {
 		return err
 	}
-	if groupID == "" && c.Kind != models.ClientBackend {
+	if groupID == "" && (c.Kind != models.ClientBackend || c.GroupID != "") {
 		return models.Errorf(models.KindForbidden, "this client may export Groups only")
 	}
 	if groupID != "" {

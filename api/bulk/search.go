@@ -40,6 +40,7 @@ const (
 // GroupSearch names the search parameters of Group with their types, for whoever describes this server.
 var GroupSearch = []struct{ Name, Type, Definition string }{
 	{"_id", "token", "http://hl7.org/fhir/SearchParameter/Resource-id"},
+	{"_profile", "uri", "http://hl7.org/fhir/SearchParameter/Resource-profile"},
 	{"identifier", "token", "http://hl7.org/fhir/SearchParameter/Group-identifier"},
 	{"code", "token", "http://hl7.org/fhir/SearchParameter/Group-code"},
 	{"characteristic", "token", "http://hl7.org/fhir/SearchParameter/Group-characteristic"},
@@ -73,6 +74,9 @@ func (s *Service) searchGroups(w http.ResponseWriter, r *http.Request, c *auth.C
 		return err
 	}
 	q := groupSearch{count: pageGroups, filter: store.GroupFilter{ClientID: c.ClientID, At: s.now()}}
+	if c.GroupID != "" {
+		q.filter.IDs = append(q.filter.IDs, []string{c.GroupID})
+	}
 	if err := q.read(given, lenient(r.Header)); err != nil {
 		return err
 	}
@@ -124,6 +128,8 @@ func (q *groupSearch) take(g parameter) (known bool, err *models.Error) {
 	switch g.name {
 	case "_id":
 		q.filter.IDs = append(q.filter.IDs, validIDs(values))
+	case "_profile":
+		q.filter.Profiles = append(q.filter.Profiles, values)
 	case "identifier":
 		q.filter.IDs = append(q.filter.IDs, identifierIDs(values))
 	case "code", "characteristic": // a match's Group has the same code in both

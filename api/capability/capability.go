@@ -20,6 +20,7 @@ const (
 	matchGroup       = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-member-match-group"
 	oauthURIs        = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 	securityServices = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+	udapServices     = "http://fhir.udap.org/CodeSystem/capability-rest-security-service"
 )
 
 // Server is what the statement is about.
@@ -27,7 +28,9 @@ type Server struct {
 	// Base is the absolute FHIR base URL, TokenURL the token endpoint.
 	Base     string
 	TokenURL string
-	Version  string
+	// UDAP says whether clients may register and authenticate by UDAP.
+	UDAP    bool
+	Version string
 	// Since is when the server began to be as it is: FHIR's "date (last changed)".
 	Since time.Time
 	// Types are the resource types an export can have.
@@ -138,7 +141,7 @@ func Build(s Server) ([]byte, error) {
 				"search parameters are those of _typeFilter.",
 			Security: security{
 				Extension: []extension{{URL: oauthURIs, Extension: []extension{{URL: "token", ValueURI: s.TokenURL}}}},
-				Service:   []concept{{Coding: []coding{{securityServices, "SMART-on-FHIR"}}, Text: "SMART Backend Services"}},
+				Service:   s.services(),
 				Description: "SMART Backend Services (client_credentials with a signed JWT assertion). Unauthorized requests are " +
 					"answered with 401.",
 			},
@@ -146,6 +149,14 @@ func Build(s Server) ([]byte, error) {
 			Operation: []Operation{{"export", SystemExport}},
 		}},
 	})
+}
+
+func (s Server) services() []concept {
+	services := []concept{{Coding: []coding{{securityServices, "SMART-on-FHIR"}}, Text: "SMART Backend Services"}}
+	if s.UDAP {
+		services = append(services, concept{Coding: []coding{{udapServices, "UDAP"}}, Text: "UDAP Business-to-Business"})
+	}
+	return services
 }
 
 // resources lists every type that can be exported, those with operations and interactions of their own among them. Clients

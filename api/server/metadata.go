@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -26,7 +25,7 @@ type metadata struct {
 	log  *slog.Logger
 }
 
-func newMetadata(base, tokenURL string, since time.Time, log *slog.Logger) (*metadata, error) {
+func newMetadata(about capability.Server, log *slog.Logger) (*metadata, error) {
 	var groups []capability.SearchParam
 	for _, p := range bulk.GroupSearch {
 		groups = append(groups, capability.SearchParam{Name: p.Name, Type: p.Type, Definition: p.Definition})
@@ -38,9 +37,8 @@ func newMetadata(base, tokenURL string, since time.Time, log *slog.Logger) (*met
 			filters[name] = append(filters[name], capability.SearchParam{Name: p.Name, Type: string(p.Kind)})
 		}
 	}
-	body, err := capability.Build(capability.Server{
-		Base: base, TokenURL: tokenURL, Version: version, Since: since, Types: resourceTypes(), Search: groups, Filters: filters,
-	})
+	about.Version, about.Types, about.Search, about.Filters = version, resourceTypes(), groups, filters
+	body, err := capability.Build(about)
 	if err != nil {
 		return nil, fmt.Errorf("write the CapabilityStatement: %w", err)
 	}

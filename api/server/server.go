@@ -5,6 +5,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -17,6 +18,8 @@ import (
 	"pdexbulk/api/answer"
 	"pdexbulk/api/auth"
 	"pdexbulk/api/bulk"
+	"pdexbulk/api/capability"
+	"pdexbulk/api/udap"
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
 	"pdexbulk/worker/boot"
@@ -32,32 +35,78 @@ type Config struct {
 	MaxBody    int64       `env:"PDEX_MATCH_BODY" envDefault:"1073741824" help:"bytes one match request may have"`
 	Parallel   int         `env:"PDEX_RUN_PARALLEL" envDefault:"4" help:"activities one run may have in flight"`
 
+	UDAPCert        string        `env:"PDEX_UDAP_CERT_FILE" help:"PEM file of the certificate, with its chain, that UDAP metadata are signed with; it must have PDEX_BASE_URL as a URI among its subject alternative names; read again when it changes; empty turns UDAP off"`
+	UDAPKey         string        `env:"PDEX_UDAP_KEY_FILE" help:"PEM file of its RSA key"`
+	UDAPCommunities []string      `env:"PDEX_UDAP_COMMUNITIES" help:"trust communities, each uri=path of a PEM file of its trust anchors, separated by commas; read again when they change"`
+	UDAPLists       []string      `env:"PDEX_UDAP_CRL_FILES" help:"PEM files of certificate revocation lists, separated by commas; read again when they change; an issuer's list past its next update refuses all its certificates"`
+	Purposes        []string      `env:"PDEX_UDAP_PURPOSES" envDefault:"TREAT,ETREAT,CAREMGT,HPAYMT,HOPERAT,COVERAGE" help:"v3-PurposeOfUse codes that hl7-b2b may name"`
+	NPICheck        auth.NPICheck `env:"PDEX_NPI_CHECK" envDefault:"network" help:"what a provider on whose behalf a token is asked for must be: off (an NPI), known (and active in the directory), network (and in network) or required (and provider clients must name one, or a Group of theirs)"`
+
 	Presign time.Duration `env:"PDEX_PRESIGN" envDefault:"0s" help:"how long signed URLs, by which clients get the files of exports from the bucket itself and without a token, are good for; 0s has the api serve them; needs an s3:// file store"`
 }
 
 // Setup serves the api in a process.
 func Setup(ctx context.Context, p *boot.Process, cfg *Config) error {
-	h, _, err := Handler(p, cfg)
+	h, _, tokens, err := assemble(p, cfg)
 	if err != nil {
 		return err
 	}
+	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tokens.Watch(watching)
+	}()
+	p.OnStop("token watch", func(ctx context.Context) error {
+		cancel()
+		select {
+		case <-done:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
 	return p.Serve(ctx, "api", p.Config.HTTP.Listen, h, true)
 }
 
 // Handler returns the api's routes and their description.
 func Handler(p *boot.Process, cfg *Config) (http.Handler, huma.API, error) {
-	root := strings.TrimSuffix(p.Config.HTTP.BaseURL, auth.FHIRPath)
-	if root == p.Config.HTTP.BaseURL {
-		return nil, nil, models.Errorf(models.KindInvalid, "PDEX_BASE_URL must end with %s", auth.FHIRPath)
+	h, api, _, err := assemble(p, cfg)
+	return h, api, err
+}
+
+// authConfig says who the server is to its clients.
+func authConfig(p *boot.Process, cfg *Config) (auth.Config, error) {
+	base := p.Config.HTTP.BaseURL
+	root := strings.TrimSuffix(base, auth.FHIRPath)
+	if root == base {
+		return auth.Config{}, models.Errorf(models.KindInvalid, "PDEX_BASE_URL must end with %s", auth.FHIRPath)
 	}
-	authConfig := auth.Config{PublicURL: root, ResourceTypes: resourceTypes(), AllowInsecureJWKS: p.Config.Dev, Log: p.Log}
-	if err := authConfig.Validate(); err != nil {
-		return nil, nil, err
+	c := auth.Config{
+		PublicURL: root, ResourceTypes: resourceTypes(), AllowInsecureJWKS: p.Config.Dev, Purposes: cfg.Purposes, NPICheck: cfg.NPICheck,
+		Log: p.Log,
+	}
+	if cfg.UDAPCert != "" {
+		trust, err := udap.Open(udap.Files{
+			Cert: cfg.UDAPCert, Key: cfg.UDAPKey, Communities: cfg.UDAPCommunities, CRLs: cfg.UDAPLists,
+		}, base, time.Now(), p.Log)
+		if err != nil {
+			return auth.Config{}, fmt.Errorf("set up UDAP: %w", err)
+		}
+		c.UDAP = trust
+	}
+	return c, c.Validate()
+}
+
+func assemble(p *boot.Process, cfg *Config) (http.Handler, huma.API, *auth.Server, error) {
+	security, err := authConfig(p, cfg)
+	if err != nil {
+		return nil, nil, nil, err
 	}
 	if err := checkPresign(cfg.Presign, p.Config.Blob.URL.Reveal()); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	tokens := auth.New(authConfig, p.Store)
+	tokens := auth.New(security, p.Store)
 	limits := workflows.Limits{Parallel: cfg.Parallel}
 	operators := &admin.Service{
 		Store: p.Store, Temporal: p.Temporal, TaskQueue: p.Config.Temporal.TaskQueue, Log: p.Log,
@@ -68,9 +117,11 @@ func Handler(p *boot.Process, cfg *Config) (http.Handler, huma.API, error) {
 		Base: p.Config.HTTP.BaseURL, Limits: limits, OpenJobs: cfg.OpenJobs, MaxMembers: cfg.MaxMembers, MaxBody: cfg.MaxBody,
 		PollBurst: cfg.PollBurst, Presign: cfg.Presign,
 	}
-	metadata, err := newMetadata(p.Config.HTTP.BaseURL, tokens.TokenURL(), time.Now(), p.Log)
+	metadata, err := newMetadata(capability.Server{
+		Base: p.Config.HTTP.BaseURL, TokenURL: tokens.TokenURL(), UDAP: security.UDAP != nil, Since: time.Now(),
+	}, p.Log)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	mux := http.NewServeMux()
 	api := newAPI(mux)
@@ -89,7 +140,7 @@ func Handler(p *boot.Process, cfg *Config) (http.Handler, huma.API, error) {
 	mux.Handle("GET /healthz", p.Health.Handler())
 	mux.Handle("GET /readyz", p.Health.Handler())
 	mux.HandleFunc("/", unknown(mux, p.Log))
-	return secure(recovered(p.Log, canonical(p.Log, mux))), api, nil
+	return secure(recovered(p.Log, canonical(p.Log, mux))), api, tokens, nil
 }
 
 var once sync.Once

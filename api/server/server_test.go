@@ -274,7 +274,7 @@ func TestUnknownRoutes(t *testing.T) {
 		{"TRACE", "/fhir/bulk-files/x/y", 405, "GET, HEAD"},
 		{"POST", "/healthz", 405, "GET, HEAD"},
 		{"DELETE", "/admin/clients", 405, "GET, HEAD"},
-		{"GET", "/admin/clients/x", 405, "PUT"},
+		{"DELETE", "/admin/clients/x", 405, "GET, HEAD, PUT"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.method+" "+tt.path, func(t *testing.T) {

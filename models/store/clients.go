@@ -26,8 +26,18 @@ type clientRow struct {
 	JWKSURL         string            `bun:"jwks_url,notnull"`
 	Active          bool              `bun:",notnull"`
 	ValueBased      bool              `bun:",notnull"`
-	CreatedAt       time.Time         `bun:",notnull"`
-	UpdatedAt       time.Time         `bun:",notnull"`
+
+	Origin           models.ClientOrigin `bun:",notnull"`
+	Requested        []string            `bun:",array,notnull"`
+	Contacts         []string            `bun:",array,notnull"`
+	Issuer           string              `bun:",notnull"`
+	Community        string              `bun:",notnull"`
+	RegistrationHash []byte              `bun:",nullzero"`
+	CancelledAt      *time.Time
+	Generation       int64 `bun:",notnull"`
+
+	CreatedAt time.Time `bun:",notnull"`
+	UpdatedAt time.Time `bun:",notnull"`
 }
 
 func (r clientRow) client() models.Client {
@@ -35,34 +45,118 @@ func (r clientRow) client() models.Client {
 		ID: r.ID, Name: r.Name, Kind: r.Kind,
 		Organization: r.Organization, OrganizationIDs: r.OrganizationIDs, Scopes: r.Scopes,
 		JWKS: r.JWKS, JWKSURL: r.JWKSURL, Active: r.Active, ValueBased: r.ValueBased,
+		Origin: r.Origin, Requested: r.Requested, Contacts: r.Contacts, Issuer: r.Issuer, Community: r.Community,
+		RegistrationHash: r.RegistrationHash, CancelledAt: r.CancelledAt, Generation: r.Generation,
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
 }
 
+func newClientRow(c models.Client) clientRow {
+	if c.Origin == "" {
+		c.Origin = models.OriginAdmin
+	}
+	return clientRow{
+		ID: c.ID, Name: c.Name, Kind: c.Kind,
+		Organization: c.Organization, OrganizationIDs: orEmpty(c.OrganizationIDs), Scopes: orEmpty(c.Scopes),
+		JWKS: c.JWKS, JWKSURL: c.JWKSURL, Active: c.Active, ValueBased: c.ValueBased,
+		Origin: c.Origin, Requested: orEmpty(c.Requested), Contacts: orEmpty(c.Contacts), Issuer: c.Issuer, Community: c.Community,
+		RegistrationHash: c.RegistrationHash, CancelledAt: c.CancelledAt,
+	}
+}
+
+// changeable are the columns that a change of a registration may change. Where it came from stays.
+var changeable = []string{
+	"name", "kind", "organization", "organization_ids", "scopes", "jwks", "jwks_url", "active", "value_based", "requested", "contacts",
+	"cancelled_at",
+}
+
 // UpsertClient registers a client or replaces the registration with the same id, and returns what is stored. CreatedAt
-// and UpdatedAt are the database's and in no need of being set. Returns KindInvalid for a registration that breaks
+// and UpdatedAt are the database's and in no need of being set; so is Generation, which goes up when an active client is
+// made inactive, so that its tokens never come back. Returns KindInvalid for a registration that breaks
 // models.Client.Validate.
 func (s *Store) UpsertClient(ctx context.Context, c models.Client) (models.Client, error) {
 	if err := c.Validate(); err != nil {
 		return models.Client{}, err
 	}
-	row := clientRow{
-		ID: c.ID, Name: c.Name, Kind: c.Kind,
-		Organization: c.Organization, OrganizationIDs: orEmpty(c.OrganizationIDs), Scopes: orEmpty(c.Scopes),
-		JWKS: c.JWKS, JWKSURL: c.JWKSURL, Active: c.Active, ValueBased: c.ValueBased,
-	}
+	row := newClientRow(c)
 	q := s.DB.NewInsert().Model(&row).
 		// clock_timestamp, not now(): two writes in one transaction must differ, since UpdatedAt tells versions apart.
 		Value("created_at", "clock_timestamp()").
 		Value("updated_at", "clock_timestamp()").
 		On("CONFLICT (id) DO UPDATE")
-	for _, column := range []string{
-		"name", "kind", "organization", "organization_ids", "scopes", "jwks", "jwks_url", "active", "value_based", "updated_at",
-	} {
+	for _, column := range changeable {
 		q = q.Set("? = EXCLUDED.?", bun.Ident(column), bun.Ident(column))
 	}
-	if err := q.Returning("created_at, updated_at").Scan(ctx, &row.CreatedAt, &row.UpdatedAt); err != nil {
+	q = q.Set("updated_at = EXCLUDED.updated_at").
+		Set("generation = c.generation + (c.active AND NOT EXCLUDED.active)::int")
+	if err := q.Returning("*").Scan(ctx); err != nil {
 		return models.Client{}, fmt.Errorf("store client: %w", err)
+	}
+	return row.client(), nil
+}
+
+// AddClient registers a client under an id that nobody has. Returns KindConflict when the id is taken, or when a UDAP client of
+// the same issuer and community is registered, and KindInvalid as UpsertClient does.
+func (s *Store) AddClient(ctx context.Context, c models.Client) (models.Client, error) {
+	if err := c.Validate(); err != nil {
+		return models.Client{}, err
+	}
+	row := newClientRow(c)
+	err := s.DB.NewInsert().Model(&row).Value("created_at", "clock_timestamp()").Value("updated_at", "clock_timestamp()").
+		On("CONFLICT DO NOTHING").Returning("*").Scan(ctx)
+	if noRows(err) {
+		return models.Client{}, models.Errorf(models.KindConflict, "there is such a client already")
+	}
+	if err != nil {
+		return models.Client{}, fmt.Errorf("add client: %w", err)
+	}
+	return row.client(), nil
+}
+
+// ChangeClient replaces a registration that is still as it was read: c is a client that was read from the store and changed.
+// Returns KindConflict when somebody changed it in between, and KindInvalid as UpsertClient does.
+func (s *Store) ChangeClient(ctx context.Context, c models.Client) (models.Client, error) {
+	if err := c.Validate(); err != nil {
+		return models.Client{}, err
+	}
+	row := newClientRow(c)
+	err := s.DB.NewUpdate().Model(&row).Column(changeable...).
+		Set("updated_at = clock_timestamp()").
+		Set("generation = c.generation + (c.active AND NOT ?)::int", c.Active).
+		Where("c.id = ?", c.ID).Where("c.updated_at = ?", c.UpdatedAt).Returning("*").Scan(ctx)
+	if noRows(err) {
+		return models.Client{}, models.Errorf(models.KindConflict, "the registration was changed in between; read it again")
+	}
+	if err != nil {
+		return models.Client{}, fmt.Errorf("change client: %w", err)
+	}
+	return row.client(), nil
+}
+
+// VoidTokens makes every token of a client void that was issued so far. Returns KindNotFound when there is no such client.
+func (s *Store) VoidTokens(ctx context.Context, clientID string) error {
+	res, err := s.DB.NewUpdate().TableExpr("clients").Set("generation = generation + 1").Set("updated_at = clock_timestamp()").
+		Where("id = ?", clientID).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("void tokens: %w", err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return models.Errorf(models.KindNotFound, "no such client")
+	}
+	return nil
+}
+
+// UDAPClient returns the client that registered with a software statement of an issuer within a trust community and has not
+// given that up. Returns KindNotFound when there is none.
+func (s *Store) UDAPClient(ctx context.Context, issuer, community string) (models.Client, error) {
+	var row clientRow
+	err := s.DB.NewSelect().Model(&row).Where("c.origin = ?", models.OriginUDAP).Where("c.issuer = ?", issuer).
+		Where("c.community = ?", community).Where("c.cancelled_at IS NULL").Scan(ctx)
+	if noRows(err) {
+		return models.Client{}, models.Errorf(models.KindNotFound, "no such client")
+	}
+	if err != nil {
+		return models.Client{}, fmt.Errorf("read client: %w", err)
 	}
 	return row.client(), nil
 }

@@ -48,7 +48,8 @@ func TestUpsertClient(t *testing.T) {
 	read, err := s.Client(t.Context(), "a")
 	require.NoError(t, err)
 	require.Equal(t, stored, read)
-	want.CreatedAt, want.UpdatedAt = read.CreatedAt, read.UpdatedAt
+	want.CreatedAt, want.UpdatedAt, want.Origin = read.CreatedAt, read.UpdatedAt, models.OriginAdmin
+	want.Requested, want.Contacts = []string{}, []string{}
 	require.Equal(t, want, read)
 
 	changed := read
