@@ -136,6 +136,7 @@ type attempt struct {
 	rawBody   string // in place of form
 	request   func(r *http.Request)
 	method    string
+	path      string // of the endpoint; "" is the token endpoint
 }
 
 // attempt returns a request that succeeds as it is.
@@ -186,7 +187,11 @@ func (a *attempt) send(t testing.TB, s *Server) *httptest.ResponseRecorder {
 		}
 		body = form.Encode()
 	}
-	r := httptest.NewRequestWithContext(t.Context(), a.method, publicURL+TokenPath, strings.NewReader(body))
+	path := a.path
+	if path == "" {
+		path = TokenPath
+	}
+	r := httptest.NewRequestWithContext(t.Context(), a.method, publicURL+path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if a.request != nil {
 		a.request(r)
