@@ -22,6 +22,8 @@ type Config struct {
 	ClientID string
 	// Key signs the assertions. A client without one sends no token.
 	Key *Key
+	// UDAP proves who the client is in place of a key.
+	UDAP *UDAP
 	// Scope is what is asked for; "" means system/*.rs.
 	Scope string
 	// HTTP sends the requests; nil means a client of its own, without an overall timeout.
@@ -136,7 +138,11 @@ func (c *Client) discover(ctx context.Context) error {
 
 func (c *Client) renew(ctx context.Context) error {
 	asked := c.cfg.Now()
-	assertion, err := c.cfg.Key.Assertion(c.cfg.ClientID, c.tokenURL, asked)
+	sign := c.cfg.Key.Assertion
+	if c.cfg.UDAP != nil {
+		sign = c.cfg.UDAP.Assertion
+	}
+	assertion, err := sign(c.cfg.ClientID, c.tokenURL, asked)
 	if err != nil {
 		return err
 	}
@@ -145,6 +151,9 @@ func (c *Client) renew(ctx context.Context) error {
 		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
 		"client_assertion":      {assertion},
 		"scope":                 {c.cfg.Scope},
+	}
+	if c.cfg.UDAP != nil {
+		form.Set("udap", "1")
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.tokenURL, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -215,7 +224,7 @@ func (c *Client) try(ctx context.Context, method, path string, header http.Heade
 		req.Header[http.CanonicalHeaderKey(name)] = values
 	}
 	token := ""
-	if c.cfg.Key != nil {
+	if c.cfg.Key != nil || c.cfg.UDAP != nil {
 		if !c.ours(req.URL) {
 			return nil, "", errors.New("the URL is on another host, which is not sent the token")
 		}

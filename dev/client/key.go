@@ -86,8 +86,16 @@ const assertionLife = 4 * time.Minute
 // Assertion signs an authentication JWT for one token request (SMART client-confidential-asymmetric, "Authentication
 // JWT").
 func (k *Key) Assertion(clientID, tokenURL string, now time.Time) (string, error) {
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(k.Alg()), Key: k.jwk},
-		(&jose.SignerOptions{}).WithType("JWT"))
+	return k.AssertionWith(nil, clientID, tokenURL, now)
+}
+
+// AssertionWith is Assertion with more members in the header.
+func (k *Key) AssertionWith(header map[string]any, clientID, tokenURL string, now time.Time) (string, error) {
+	options := (&jose.SignerOptions{}).WithType("JWT")
+	for name, value := range header {
+		options = options.WithHeader(jose.HeaderKey(name), value)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(k.Alg()), Key: k.jwk}, options)
 	if err != nil {
 		return "", fmt.Errorf("sign assertion: %w", err)
 	}

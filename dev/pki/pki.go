@@ -11,6 +11,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -237,13 +238,14 @@ func (i *Identity) Sign(claims any) (string, error) {
 // Server is a trust community's files for one server: what PDEX_UDAP_* name.
 type Server struct {
 	Root *Authority
-	// Dir holds anchors.pem, server.pem and server-key.pem.
+	// Dir holds anchors.pem, server.pem and server-key.pem, and the community's own key.
 	Dir string
 }
 
-// NewServer makes a community and a certificate in it for a server with a FHIR base URL, in a folder.
+// NewServer makes a certificate for a server with a FHIR base URL, in a folder. The community is the one of the folder, or a new
+// one that is kept there.
 func NewServer(dir, base string) (*Server, error) {
-	root, err := NewRoot("Development community")
+	root, err := keptRoot(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -259,15 +261,39 @@ func NewServer(dir, base string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := write(dir, map[string][]byte{"server.pem": PEM(own.Chain...), "server-key.pem": private}); err != nil {
 		return nil, err
 	}
-	for name, text := range map[string][]byte{"anchors.pem": PEM(root.Cert), "server.pem": PEM(own.Chain...), "server-key.pem": private} {
+	return &Server{root, dir}, nil
+}
+
+// keptRoot returns the authority that is kept in a folder, after making it when there is none.
+func keptRoot(dir string) (*Authority, error) {
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "anchors.pem"), filepath.Join(dir, "anchors-key.pem"))
+	if err == nil {
+		return &Authority{Cert: pair.Leaf, Key: pair.PrivateKey.(crypto.Signer)}, nil
+	}
+	root, err := NewRoot("Development community")
+	if err != nil {
+		return nil, err
+	}
+	private, err := KeyPEM(root.Key)
+	if err != nil {
+		return nil, err
+	}
+	return root, write(dir, map[string][]byte{"anchors.pem": PEM(root.Cert), "anchors-key.pem": private})
+}
+
+func write(dir string, files map[string][]byte) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return &Server{root, dir}, nil
+	return nil
 }
 
 // Community is the name of the community that NewServer makes.

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"pdexbulk/dev/client"
+	"pdexbulk/dev/pki"
 	"pdexbulk/dev/stack"
 	"pdexbulk/dev/stack/child"
 	"pdexbulk/models"
@@ -57,6 +58,8 @@ type System struct {
 	PayloadKeys string
 	// Files is the folder of the file store.
 	Files string
+	// UDAP is the trust community that the api takes part in.
+	UDAP *pki.Server
 	// API is the api that was started last, Workers are all workers in the order they were started, ended ones too.
 	API     *Program
 	Workers []*Program
@@ -116,7 +119,10 @@ func Start(ctx context.Context, o Options) (_ *System, err error) {
 	}
 	s.Root = "http://127.0.0.1:" + strconv.Itoa(port)
 	s.Base = s.Root + "/fhir"
-	s.env = append([]string{
+	if s.UDAP, err = pki.NewServer(filepath.Join(s.Stack.Dir, "udap"), s.Base); err != nil {
+		return nil, err
+	}
+	s.env = slices.Concat(s.UDAP.Env(), []string{
 		"PDEX_DEV=true",
 		"PDEX_BLOB_URL=file://" + s.Files,
 		"PDEX_PAYLOAD_KEYS=" + keep.PayloadKeys,
@@ -128,7 +134,7 @@ func Start(ctx context.Context, o Options) (_ *System, err error) {
 		"PDEX_HOLDER_IDS=" + strings.Join(o.HolderIDs, ","),
 		"PDEX_SENSITIVE_DATA=tagged",
 		"PDEX_TEMPORAL_UI_ORIGIN=" + s.Stack.TemporalUIURL,
-	}, o.Env...)
+	}, o.Env)
 	for range max(1, o.Workers) {
 		if _, err := s.StartWorker(ctx); err != nil {
 			return nil, err
@@ -213,6 +219,18 @@ func (s *System) StartAPI(ctx context.Context) (*Program, error) {
 	}
 	s.API = p
 	return p, nil
+}
+
+// StartSecondAPI starts another api beside the first, with the same base URL and an address of its own, which is the root of
+// its URLs.
+func (s *System) StartSecondAPI(ctx context.Context) (root string, _ *Program, err error) {
+	port, err := freePort(ctx, 0, 0)
+	if err != nil {
+		return "", nil, err
+	}
+	listen := "127.0.0.1:" + strconv.Itoa(port)
+	p, err := s.start(ctx, "api-2", "api", "http://"+listen, "PDEX_LISTEN="+listen)
+	return "http://" + listen, p, err
 }
 
 // start starts a program and waits until it is ready. One that never becomes ready ends with the stack.

@@ -54,7 +54,18 @@ var errorChecks = []check{
 		t.refused("wrong method", t.call(c, http.MethodPut, "$export", posting(), body("")), 405)
 		t.check(t.call(c, http.MethodPut, "$export", posting(), body("")).header.Get("Allow") != "", "a 405 without Allow")
 	}},
-	{id: "ER-09", about: "the token endpoint answers OAuth errors", run: func(t *T) { t.oauthError(t.token(url.Values{}), "invalid_request", "unsupported_grant_type") }},
+	{id: "ER-09", about: "the endpoints for tokens and registration answer OAuth errors", run: func(t *T) {
+		t.oauthError(t.token(url.Values{}), "invalid_request", "unsupported_grant_type")
+		for _, endpoint := range []string{"introspection_endpoint", "revocation_endpoint"} {
+			if url := t.configuration().get(endpoint).Str; url != "" {
+				t.oauthError(t.send(url, "application/x-www-form-urlencoded", "token=x"), "invalid_request", "invalid_client")
+			}
+		}
+		if url := t.configuration().get("registration_endpoint").Str; url != "" {
+			t.oauthError(t.send(url, "application/json", "{}"), "invalid_token", "invalid_request")
+			t.oauthError(t.send(url, "application/json", `{"udap":"1","software_statement":"x"}`), "invalid_software_statement", "unapproved_software_statement")
+		}
+	}},
 }
 
 // bulkDefinitions are the canonical definitions of the exports.
@@ -100,8 +111,11 @@ var capabilityChecks = []check{
 			t.na("nothing is marked with operation-not-supported")
 		}
 	}},
-	{id: "CP-06", about: "the security service is SMART-on-FHIR", run: func(t *T) {
+	{id: "CP-06", about: "the security services are SMART-on-FHIR and, where it is on, UDAP", run: func(t *T) {
 		a := t.get(t.anonymous(), "metadata")
-		t.check(strings.Contains(a.get("rest.0.security.service").Raw, "SMART-on-FHIR"), "it is not named")
+		services := a.get("rest.0.security.service").Raw
+		t.check(strings.Contains(services, "SMART-on-FHIR"), "SMART-on-FHIR is not named")
+		on := t.call(t.anonymous(), http.MethodGet, ".well-known/udap", nil, nil).status == http.StatusOK
+		t.check(on == strings.Contains(services, `"UDAP"`), "UDAP is named, or not, against what is served")
 	}},
 }

@@ -21,11 +21,23 @@ func (t *T) configuration() answer {
 }
 
 // token sends a form to the token endpoint.
-func (t *T) token(form url.Values) answer {
-	endpoint := t.configuration().get("token_endpoint").Str
-	req, err := http.NewRequestWithContext(t.ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+func (t *T) token(form url.Values) answer { return t.tokenWith(form, nil) }
+
+// tokenWith is token with headers of its own.
+func (t *T) tokenWith(form url.Values, header http.Header) answer {
+	return t.sendWith(t.configuration().get("token_endpoint").Str, "application/x-www-form-urlencoded", form.Encode(), header)
+}
+
+// send posts a body to a URL, without a token.
+func (t *T) send(url, media, body string) answer { return t.sendWith(url, media, body, nil) }
+
+func (t *T) sendWith(url, media, body string, header http.Header) answer {
+	req, err := http.NewRequestWithContext(t.ctx, http.MethodPost, url, strings.NewReader(body))
 	t.must(err)
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Content-Type", media)
+	for name, values := range header {
+		req.Header[name] = values
+	}
 	resp, err := http.DefaultClient.Do(req)
 	t.must(err)
 	defer resp.Body.Close()
@@ -144,6 +156,47 @@ var smartChecks = []check{
 		form.Set("client_assertion", "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0."+claims+".")
 		t.oauthError(t.token(form), "invalid_client")
 	}},
+	{id: "AS-07", about: "a client with its keys inline and one with a URL of them get tokens", run: func(t *T) {
+		t.ours()
+		endpoint := t.configuration().get("token_endpoint").Str
+		t.granted(t.form(allData))
+		url, _ := t.publish("max-age=300", t.world.key)
+		id := t.published(url)
+		t.granted(t.formOf(id, t.world.key, allData, endpoint, time.Now()))
+	}},
+	{id: "AS-08", about: "a foreign jku is invalid_client and is not fetched, the registered one is taken; of two keys of a kid none is", run: func(t *T) {
+		t.ours()
+		endpoint := t.configuration().get("token_endpoint").Str
+		own, _ := t.publish("max-age=300", t.world.key)
+		foreign, fetched := t.publish("max-age=300", t.world.key)
+		id := t.published(own)
+		with := func(jku string) url.Values {
+			assertion, err := t.world.key.AssertionWith(map[string]any{"jku": jku}, id, endpoint, time.Now())
+			t.must(err)
+			form := t.formOf(id, t.world.key, allData, endpoint, time.Now())
+			form.Set("client_assertion", assertion)
+			return form
+		}
+		t.granted(with(own))
+		t.oauthError(t.token(with(foreign)), "invalid_client")
+		t.check(fetched() == 0, "the foreign URL was fetched")
+		twice, _ := t.publish("max-age=300", t.world.key, t.world.key)
+		id = t.published(twice)
+		t.oauthError(t.token(t.formOf(id, t.world.key, allData, endpoint, time.Now())), "invalid_client")
+	}},
+	{id: "AS-09", slow: true, about: "a published key that is replaced is no longer taken after max-age, and the new one is", run: func(t *T) {
+		t.ours()
+		endpoint := t.configuration().get("token_endpoint").Str
+		fresh, err := client.NewKey(client.ES384)
+		t.must(err)
+		url, _ := t.publish("max-age=1", t.world.key)
+		id := t.published(url)
+		t.granted(t.formOf(id, t.world.key, allData, endpoint, time.Now()))
+		t.republish(url, fresh)
+		t.wait(1100 * time.Millisecond)
+		t.oauthError(t.token(t.formOf(id, t.world.key, allData, endpoint, time.Now())), "invalid_client")
+		t.granted(t.formOf(id, fresh, allData, endpoint, time.Now()))
+	}},
 	{id: "AS-10", about: "an assertion is good once", run: func(t *T) {
 		form := t.form(allData)
 		t.granted(form)
@@ -177,6 +230,18 @@ var smartChecks = []check{
 		}
 		t.check(a.get("scope").Str == "system/Patient.rs", "granted: %s", a.get("scope").Str)
 	}},
+	{id: "AS-16", about: "a token that has expired is a 401, one without the scope a 403", run: func(t *T) {
+		sys := t.ours()
+		t.backend()
+		id := "check-as-16"
+		h := async()
+		h.Set("Authorization", "Bearer "+t.sealed(sys, id, time.Minute))
+		a := t.call(t.anonymous(), http.MethodGet, "$export?_type=Organization", h, nil)
+		t.check(a.status == http.StatusAccepted, "a token made with the server's key is answered with %d", a.status)
+		h.Set("Authorization", "Bearer "+t.sealed(sys, id, -time.Second))
+		t.refused("an expired token", t.call(t.anonymous(), http.MethodGet, "$export?_type=Organization", h, nil), 401)
+		t.refused("outside the scope", t.call(t.narrow("system/Patient.rs"), http.MethodGet, "$export?_type=Coverage", async(), nil), 403)
+	}},
 	{id: "AS-17", about: "v1 and v2 spellings say the same", run: func(t *T) {
 		for _, scope := range []string{"system/*.rs", "system/*.read", "system/*.cruds", "system/*.*", "system/Patient.rs", "system/Patient.read"} {
 			granted := t.granted(t.form(scope)).get("scope").Str
@@ -197,6 +262,20 @@ var smartChecks = []check{
 			request, _ := t.request(41, 1)
 			t.accepted(c, http.MethodPost, "Group/$bulk-member-match", posting(), request)
 		}
+	}},
+	{id: "AS-20", about: "both spellings of the providers' scope are granted", run: func(t *T) {
+		t.ours()
+		for i, name := range []string{"ProviderMemberMatch", "provider-member-match"} {
+			id, scope := "check-as-20-"+string(rune('a'+i)), "http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/"+name
+			t.register(id, models.ClientProvider, scope)
+			a := t.granted(t.formOf(id, t.world.key, scope, t.configuration().get("token_endpoint").Str, time.Now()))
+			t.check(a.get("scope").Str == scope, "granted: %s", a.get("scope").Str)
+		}
+	}},
+	{id: "AS-21", about: "the Group scope as printed opens the match", run: func(t *T) {
+		c := t.register("check-as-21", models.ClientPayer, allData, "system.Group.u?code=http://hl7.org/fhir/us/davinci-pdex/ValueSet/PDexMultiMemberMatchResultVS|match")
+		request, _ := t.request(42, 1)
+		t.accepted(c, http.MethodPost, "Group/$bulk-member-match", posting(), request)
 	}},
 	{id: "AS-22", about: "a client is registered through the admin API and gets a token", run: func(t *T) {
 		t.ours()

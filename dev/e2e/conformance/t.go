@@ -28,10 +28,15 @@ type T struct {
 	came  bool // to the barrier
 	// started are the check's jobs.
 	started []*client.Job
+	// later is done when the check has ended.
+	later []func()
 }
 
 // tidy deletes the check's jobs, of which the one client of somebody else's server may not have many at once.
 func (t *T) tidy() {
+	for _, f := range t.later {
+		f()
+	}
 	if t.world.sys != nil {
 		return
 	}
