@@ -219,10 +219,15 @@ func (a *Activities) FailJob(ctx context.Context, in FailInput) error {
 	return a.PurgeJob(ctx, in.JobID)
 }
 
-// PurgeJob deletes a job's files and what leads to them. The Group of a match outlives them.
+// PurgeJob deletes a job's files and what leads to them. The Group of a match outlives them. While a download is under way it
+// fails, to be tried again, unless the client has deleted the job.
 func (a *Activities) PurgeJob(ctx context.Context, jobID string) error {
-	if err := a.Store.PurgeJob(ctx, jobID); err != nil {
+	purged, err := a.Store.PurgeJob(ctx, jobID, a.now())
+	if err != nil {
 		return err
+	}
+	if !purged {
+		return models.Errorf(models.KindUnavailable, "files of the job are being downloaded")
 	}
 	for _, prefix := range []string{"exports/", "matches/"} {
 		if err := a.Files.DeletePrefix(ctx, prefix+jobID); err != nil {

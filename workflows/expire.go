@@ -18,7 +18,8 @@ type ExpireInput struct {
 	At    time.Time
 }
 
-// Expire waits and then deletes a job's files. A download that is under way then is not cut off.
+// Expire waits and then deletes a job's files. A download that is under way then is not cut off: until it ends, the deletion is
+// tried again and again.
 func Expire(ctx workflow.Context, in ExpireInput) error {
 	now := workflow.GetSignalChannel(ctx, ExpireNowSignal)
 	_, err := workflow.AwaitWithTimeout(ctx, in.At.Sub(workflow.Now(ctx)), func() bool { return now.Len() > 0 })

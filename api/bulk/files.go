@@ -47,6 +47,11 @@ func (s *Service) file(w http.ResponseWriter, r *http.Request, caller *auth.Call
 	if !job.Operation.IsMatch() && f.Type != "OperationOutcome" && !caller.MayRead(f.Type) {
 		return models.Errorf(models.KindForbidden, "the token does not cover %s", f.Type)
 	}
+	release, err := s.hold(r.Context(), job)
+	if err != nil {
+		return err
+	}
+	defer release()
 	if err := s.present(r.Context(), parts); err != nil {
 		return err
 	}

@@ -200,11 +200,20 @@ func (s *Store) DeleteJob(ctx context.Context, id string, now time.Time) error {
 	return nil
 }
 
-// PurgeJob drops the rows that lead to a job's files. The job itself stays, for the record.
-func (s *Store) PurgeJob(ctx context.Context, id string) error {
+// PurgeJob drops the rows that lead to a job's files. The job itself stays, for the record. While a download holds the files
+// nothing happens and false comes back, unless the job was deleted.
+func (s *Store) PurgeJob(ctx context.Context, id string, now time.Time) (bool, error) {
+	purged := false
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		held := false
+		err := tx.NewRaw(`SELECT deleted_at IS NULL AND EXISTS (SELECT FROM downloads d WHERE d.job_id = j.id AND d.until > ?)
+			FROM jobs j WHERE id = ? FOR UPDATE`, now, id).Scan(ctx, &held)
+		if err != nil && !noRows(err) || held {
+			return err
+		}
+		purged = true
 		// Chunks before parts: an attempt that is publishing holds its chunk, so its parts are there to be seen afterwards.
-		for _, table := range []string{"job_files", "export_files", "export_refs", "export_attachments", "export_chunks", "export_parts", "match_slices"} {
+		for _, table := range []string{"job_files", "export_files", "export_refs", "export_attachments", "export_chunks", "export_parts", "match_slices", "downloads"} {
 			if _, err := tx.NewDelete().Table(table).Where("job_id = ?", id).Exec(ctx); err != nil {
 				return err
 			}
@@ -212,9 +221,9 @@ func (s *Store) PurgeJob(ctx context.Context, id string) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("purge job: %w", err)
+		return false, fmt.Errorf("purge job: %w", err)
 	}
-	return nil
+	return purged, nil
 }
 
 // Files returns the files of a finished job in manifest order.

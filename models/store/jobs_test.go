@@ -227,7 +227,9 @@ func TestPublishChunk(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, [2]int64{10, 20}, [2]int64{done, planned})
 
-	require.NoError(t, s.PurgeJob(t.Context(), job.ID))
+	purged, err := s.PurgeJob(t.Context(), job.ID, time.Now())
+	require.NoError(t, err)
+	require.True(t, purged)
 	won, err := s.PublishChunk(t.Context(), job.ID, 0, models.NewID(), "late", models.Accounting{}, got, store.Referred{})
 	require.NoError(t, err)
 	require.False(t, won, "what was purged takes no parts")
