@@ -78,6 +78,9 @@ func (s *Service) AddRoutes(api huma.API) {
 	s.route(api, http.MethodPost, "/fhir/Group/$bulk-member-match", "bulk-member-match", "Find a payer's members and open their data to the requesting payer (PDex 2.2.0)",
 		kickoff+" The body is a Parameters resource with one MemberBundle a person.", s.memberMatch(&payerMatch))
 	s.route(api, http.MethodGet, "/fhir/Group/{id}", "read-group", "Read a Group of one's own", "", s.readGroup, pathParameter("id", "Group id"))
+	s.route(api, http.MethodGet, "/fhir/Group/{id}/_history/{version}", "read-group-version", "Read a version of a Group of one's own", "", s.readGroup,
+		pathParameter("id", "Group id"), pathParameter("version", "version id"))
+	s.route(api, http.MethodGet, "/fhir/Group/{id}/_history", "group-history", "Read the versions of a Group of one's own", "", s.groupHistory, pathParameter("id", "Group id"))
 	s.route(api, http.MethodGet, "/fhir/Group", "search-groups", "Search one's own Groups",
 		"Answers a searchset Bundle, the newest Group first; follow its next link for more.", s.searchGroups, groupParameters()...)
 	job := pathParameter("job", "job id")

@@ -204,3 +204,82 @@ func TestSearchGroupsByPage(t *testing.T) {
 	require.Error(t, err)
 	c.Do(t, http.MethodGet, "/fhir/Group?_id="+all[3], "").Refused(t, 503)
 }
+
+func TestGroupHistory(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, nil)
+	c, other := a.Client(t, "payer", models.ClientPayer, ""), a.Client(t, "other", models.ClientPayer, "")
+	id := addGroup(t, c, nil)
+	path := "/fhir/Group/" + id
+	group := c.Do(t, http.MethodGet, path, "").Text
+	require.Equal(t, group, c.Do(t, http.MethodGet, path+"/_history/1", "").Text)
+	resp := c.Do(t, http.MethodGet, path+"/_history", "")
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	var b struct {
+		ResourceType, Type string
+		Total              int
+		Entry              []struct {
+			FullURL  string
+			Request  struct{ Method, URL string }
+			Response struct{ Status, ETag, LastModified string }
+			Resource json.RawMessage
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(resp.Text), &b), resp.Text)
+	require.Equal(t, []any{"Bundle", "history", 1}, []any{b.ResourceType, b.Type, b.Total})
+	require.Len(t, b.Entry, 1)
+	require.JSONEq(t, group, string(b.Entry[0].Resource))
+	require.Equal(t, []string{a.Base + "/Group/" + id, "POST", "Group", "201", `W/"1"`}, []string{
+		b.Entry[0].FullURL, b.Entry[0].Request.Method, b.Entry[0].Request.URL, b.Entry[0].Response.Status, b.Entry[0].Response.ETag,
+	})
+	_, err := time.Parse(time.RFC3339Nano, b.Entry[0].Response.LastModified)
+	require.NoError(t, err)
+
+	c.Do(t, http.MethodGet, path+"/_history/2", "").Refused(t, 404)
+	c.Do(t, http.MethodGet, path+"/_history?_count=1", "").Refused(t, 400)
+	for _, below := range []string{"/_history", "/_history/1", "/_history/2"} {
+		foreign := other.Do(t, http.MethodGet, path+below, "")
+		foreign.Refused(t, 404)
+		require.Equal(t, other.Do(t, http.MethodGet, "/fhir/Group/"+models.NewID()+below, "").Text, foreign.Text)
+		a.Do(t, http.MethodGet, path+below, "").Refused(t, 401)
+		a.Login(t, "payer", "system/Patient.rs").Do(t, http.MethodGet, path+below, "").Refused(t, 403)
+	}
+}
+
+// A token whose subject is a Group is good for that Group and what was exported of it, and for nothing else.
+func TestTokenForOneGroup(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, nil)
+	all := a.Client(t, "payer", models.ClientPayer, "")
+	one, two := addGroup(t, all, nil), addGroup(t, all, nil)
+	_, err := a.Store.Pool.Exec(t.Context(), `UPDATE clients SET kind = 'backend' WHERE id = 'payer'`)
+	require.NoError(t, err)
+	jobOne, jobTwo := all.KickOff(t, http.MethodGet, "/fhir/Group/"+one+"/$export", ""), all.KickOff(t, http.MethodGet, "/fhir/Group/"+two+"/$export", "")
+	system := all.KickOff(t, http.MethodGet, "/fhir/$export", "")
+	c := a.LoginFor(t, "payer", one)
+
+	require.Equal(t, http.StatusOK, c.Do(t, http.MethodGet, "/fhir/Group/"+one, "").StatusCode)
+	require.Equal(t, http.StatusAccepted, c.Do(t, http.MethodGet, "/fhir/bulk-status/"+jobOne.ID, "").StatusCode)
+	require.Equal(t, http.StatusAccepted, c.Do(t, http.MethodGet, "/fhir/Group/"+one+"/$davinci-data-export", "", apitest.Async, apitest.FHIR).StatusCode)
+	require.Equal(t, []string{one}, search(t, c, "/fhir/Group").found(t))
+	require.Equal(t, 1, search(t, c, "/fhir/Group").Total)
+
+	unknown := c.Do(t, http.MethodGet, "/fhir/Group/"+models.NewID(), "")
+	for _, path := range []string{"/fhir/Group/" + two, "/fhir/Group/" + two + "/_history", "/fhir/Group/" + two + "/_history/1"} {
+		resp := c.Do(t, http.MethodGet, path, "")
+		resp.Refused(t, 404)
+		require.Equal(t, unknown.Text, resp.Text)
+	}
+	for _, path := range []string{"/fhir/Group/" + two + "/$export", "/fhir/Group/" + two + "/$davinci-data-export"} {
+		c.Do(t, http.MethodGet, path, "", apitest.Async, apitest.FHIR).Refused(t, 404)
+	}
+	for _, job := range []*models.Job{jobTwo, system} {
+		c.Do(t, http.MethodGet, "/fhir/bulk-status/"+job.ID, "").Refused(t, 404)
+		c.Do(t, http.MethodDelete, "/fhir/bulk-status/"+job.ID, "").Refused(t, 404)
+		c.Do(t, http.MethodGet, "/fhir/bulk-files/"+job.ID+"/0.Patient.ndjson", "").Refused(t, 404)
+	}
+	for _, path := range []string{"/fhir/$export", "/fhir/Patient/$export"} {
+		c.Do(t, http.MethodGet, path, "", apitest.Async, apitest.FHIR).Refused(t, 403)
+	}
+	c.Do(t, http.MethodPost, "/fhir/Group/$bulk-member-match", "{}", apitest.Async, apitest.FHIR, apitest.JSON).Refused(t, 403)
+}

@@ -184,7 +184,7 @@ func (s Server) group() resource {
 	return resource{
 		Type:             "Group",
 		SupportedProfile: []string{matchGroup},
-		Interaction:      []interaction{{"read"}, {"search-type"}},
+		Interaction:      []interaction{{"read"}, {"vread"}, {"history-instance"}, {"search-type"}},
 		SearchParam:      s.Search,
 		Operation: []Operation{
 			{"export", GroupExport},

@@ -249,7 +249,7 @@ func TestUnknownRoutes(t *testing.T) {
 		{"GET", "/fhir/metadata/", 404, ""},
 		{"GET", "/fhir/Group/x/", 404, ""},
 		{"GET", "/fhir/Group/x/y", 404, ""},
-		{"GET", "/fhir/Group/x/_history/1", 404, ""},
+		{"GET", "/fhir/Group/x/_history/1/2", 404, ""},
 		{"GET", "/fhir/../admin/clients", 404, ""},
 		{"GET", "/fhir/./metadata", 404, ""},
 		{"GET", "/fhir//metadata", 404, ""},

@@ -204,6 +204,24 @@ func (a *API) Login(t testing.TB, id, scope string) *Caller {
 	return &Caller{API: a, ID: id, Token: token}
 }
 
+// LoginFor returns a client that Register made with a token for one Group of its own, by hl7-b2b.
+func (a *API) LoginFor(t testing.TB, id, groupID string) *Caller {
+	t.Helper()
+	system, value, _ := strings.Cut(OrganizationID(id), "|")
+	k, err := key()
+	require.NoError(t, err)
+	c := fhirclient.New(fhirclient.Config{
+		BaseURL: a.Base, TokenURL: a.Root + "/auth/token", ClientID: id, Key: k, Scope: "system/*.rs " + MatchScope, HTTP: a.HTTP,
+		B2B: map[string]any{
+			"version": "1", "organization_id": system + "#" + value, "purpose_of_use": []string{"urn:oid:2.16.840.1.113883.5.8#TREAT"},
+			"subject_id": groupID,
+		},
+	})
+	token, err := c.Token(t.Context())
+	require.NoError(t, err)
+	return &Caller{API: a, ID: id, Token: token}
+}
+
 // Answer is what came back.
 type Answer struct {
 	*http.Response

@@ -24,6 +24,8 @@ type Config struct {
 	Key *Key
 	// UDAP proves who the client is in place of a key.
 	UDAP *UDAP
+	// B2B is the hl7-b2b object that goes with every token request of a client with a key; nil sends none.
+	B2B map[string]any
 	// Scope is what is asked for; "" means system/*.rs.
 	Scope string
 	// HTTP sends the requests; nil means a client of its own, without an overall timeout.
@@ -138,7 +140,9 @@ func (c *Client) discover(ctx context.Context) error {
 
 func (c *Client) renew(ctx context.Context) error {
 	asked := c.cfg.Now()
-	sign := c.cfg.Key.Assertion
+	sign := func(clientID, tokenURL string, now time.Time) (string, error) {
+		return c.cfg.Key.AssertionWith(nil, c.cfg.B2B, clientID, tokenURL, now)
+	}
 	if c.cfg.UDAP != nil {
 		sign = c.cfg.UDAP.Assertion
 	}

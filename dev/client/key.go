@@ -86,11 +86,11 @@ const assertionLife = 4 * time.Minute
 // Assertion signs an authentication JWT for one token request (SMART client-confidential-asymmetric, "Authentication
 // JWT").
 func (k *Key) Assertion(clientID, tokenURL string, now time.Time) (string, error) {
-	return k.AssertionWith(nil, clientID, tokenURL, now)
+	return k.AssertionWith(nil, nil, clientID, tokenURL, now)
 }
 
-// AssertionWith is Assertion with more members in the header.
-func (k *Key) AssertionWith(header map[string]any, clientID, tokenURL string, now time.Time) (string, error) {
+// AssertionWith is Assertion with more members in the header, and an hl7-b2b object unless it is nil.
+func (k *Key) AssertionWith(header, b2b map[string]any, clientID, tokenURL string, now time.Time) (string, error) {
 	options := (&jose.SignerOptions{}).WithType("JWT")
 	for name, value := range header {
 		options = options.WithHeader(jose.HeaderKey(name), value)
@@ -99,10 +99,14 @@ func (k *Key) AssertionWith(header map[string]any, clientID, tokenURL string, no
 	if err != nil {
 		return "", fmt.Errorf("sign assertion: %w", err)
 	}
-	text, err := jwt.Signed(signer).Claims(jwt.Claims{
+	build := jwt.Signed(signer).Claims(jwt.Claims{
 		Issuer: clientID, Subject: clientID, Audience: jwt.Audience{tokenURL},
 		Expiry: jwt.NewNumericDate(now.Add(assertionLife)), IssuedAt: jwt.NewNumericDate(now), ID: uuid.NewString(),
-	}).Serialize()
+	})
+	if b2b != nil {
+		build = build.Claims(map[string]any{"extensions": map[string]any{"hl7-b2b": b2b}})
+	}
+	text, err := build.Serialize()
 	if err != nil {
 		return "", fmt.Errorf("sign assertion: %w", err)
 	}

@@ -171,7 +171,7 @@ var smartChecks = []check{
 		foreign, fetched := t.publish("max-age=300", t.world.key)
 		id := t.published(own)
 		with := func(jku string) url.Values {
-			assertion, err := t.world.key.AssertionWith(map[string]any{"jku": jku}, id, endpoint, time.Now())
+			assertion, err := t.world.key.AssertionWith(map[string]any{"jku": jku}, nil, id, endpoint, time.Now())
 			t.must(err)
 			form := t.formOf(id, t.world.key, allData, endpoint, time.Now())
 			form.Set("client_assertion", assertion)
@@ -333,6 +333,21 @@ var groupChecks = []check{
 		t.refused("actual", a, 400)
 		loose := t.call(p.a, http.MethodGet, "Group?actual=true", http.Header{"Prefer": {"handling=lenient"}}, nil)
 		t.check(loose.status == http.StatusOK, "lenient: %d", loose.status)
+	}},
+	{id: "GA-08", about: "the owner reads a version and the history of a Group, another gets 404", run: func(t *T) {
+		p := t.payers()
+		version := t.get(p.a, "Group/"+p.groupA).header.Get("ETag")
+		_, version, _ = strings.Cut(strings.Trim(version, `"`), `"`)
+		a := t.get(p.a, "Group/"+p.groupA+"/_history")
+		if a.status == http.StatusNotFound {
+			t.na("no history of Groups is offered")
+		}
+		t.check(a.status == http.StatusOK && a.get("type").Str == "history" && a.get("entry.0.resource.id").Str == p.groupA, "no history: %d", a.status)
+		a = t.get(p.a, "Group/"+p.groupA+"/_history/"+version)
+		t.check(a.status == http.StatusOK && a.get("id").Str == p.groupA, "no version: %d", a.status)
+		t.refused("a version that never was", t.get(p.a, "Group/"+p.groupA+"/_history/99"), 404)
+		t.refused("another's history", t.get(p.b, "Group/"+p.groupA+"/_history"), 404)
+		t.refused("another's version", t.get(p.b, "Group/"+p.groupA+"/_history/"+version), 404)
 	}},
 	{id: "GA-09", about: "no token 401, another's Group 404", run: func(t *T) {
 		p := t.payers()
