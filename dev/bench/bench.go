@@ -35,7 +35,9 @@ type Options struct {
 	Rounds  int // measurements of each kind; the median counts. 0 means 5
 	// Dir keeps the loaded store between runs; "" throws it away.
 	Dir string
-	Out io.Writer
+	// TokensOnly measures what tokens cost, and neither imports nor exports.
+	TokensOnly bool
+	Out        io.Writer
 }
 
 // bench is a run under way.
@@ -93,6 +95,9 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	if b.payer, err = b.sys.Register(ctx, payer, client.ES384); err != nil {
+		return err
+	}
+	if err := b.tokens(ctx); err != nil || o.TokensOnly {
 		return err
 	}
 	if err := b.load(ctx, data); err != nil {
