@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"pdexbulk/models"
+	"pdexbulk/models/fhir"
 	"pdexbulk/models/segment"
 	"pdexbulk/models/store"
 )
@@ -246,6 +247,7 @@ type chunkExport struct {
 	// binaries are those that are members' own, sent those of them that a line which leaves names.
 	binaries map[string]store.Owned
 	sent     map[string]uuid.UUID
+	latest   map[provenanceKey]bool // nil when Provenance is not picked
 	buf      map[int16]*typeBuffer
 	held     int64
 	blob     blobWriter
@@ -284,6 +286,9 @@ func (e *chunkExport) run(ctx context.Context) (err error) {
 			return err
 		}
 		if err := e.readBinaries(view, roster); err != nil {
+			return err
+		}
+		if err := e.readProvenance(view, roster); err != nil {
 			return err
 		}
 		return e.read(ctx, view, roster)
@@ -352,13 +357,8 @@ func (e *chunkExport) read(ctx context.Context, view *store.Snapshot, roster map
 	keep := func(l segment.Line) bool {
 		return window.Wants(l.LastUpdated, l.ServiceEnd, l.ServiceEnd != segment.NoDate)
 	}
-	var members []uuid.UUID
-	if e.params.GroupID != "" || len(e.params.Patients) > 0 {
-		// In the order the table is clustered by.
-		members = slices.SortedFunc(maps.Keys(roster), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
-	}
 	beat := 0
-	err := view.Segments(e.chunk, members, e.params.Types, window, func(row *store.Row) error {
+	err := view.Segments(e.chunk, e.listed(roster), e.params.Types, window, func(row *store.Row) error {
 		if beat++; beat%512 == 0 {
 			activity.RecordHeartbeat(ctx, e.acc.Written)
 			if err := ctx.Err(); err != nil {
@@ -409,6 +409,15 @@ func (e *chunkExport) read(ctx context.Context, view *store.Snapshot, roster map
 	return nil
 }
 
+// listed returns the members to ask the store for, in the order the table is clustered by; nil when they are all those of the
+// chunk's range.
+func (e *chunkExport) listed(roster map[uuid.UUID]*access) []uuid.UUID {
+	if e.params.GroupID == "" && len(e.params.Patients) == 0 {
+		return nil
+	}
+	return slices.SortedFunc(maps.Keys(roster), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+}
+
 // take appends what is wanted of a segment to its type's buffer and returns how many lines that was.
 func (e *chunkExport) take(row *store.Row, who *access, keep func(segment.Line) bool) (int64, error) {
 	b := e.buf[row.Type]
@@ -424,7 +433,7 @@ func (e *chunkExport) take(row *store.Row, who *access, keep func(segment.Line) 
 		}
 	}
 	switch {
-	case e.filter.looksInto(row.Type), row.Class&models.ClassAttachment != 0 && e.params.Base != "":
+	case e.filter.looksInto(row.Type), e.latest != nil && row.Type == fhir.TypeProvenance, row.Class&models.ClassAttachment != 0 && e.params.Base != "":
 		b.data, sum, err = e.sift(b.data, row, who, sum, keep)
 	case row.Cut == store.CutWhole:
 		b.data = append(b.data, row.Data...)

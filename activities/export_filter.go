@@ -51,7 +51,7 @@ func (e *chunkExport) sift(dst []byte, row *store.Row, who *access, sum segment.
 			continue
 		}
 		body := bytes.TrimSuffix(line, []byte("\n"))
-		if filtered && !filter.Match(body) {
+		if filtered && !filter.Match(body) || !e.isLatest(row, body) {
 			continue
 		}
 		if cut {

@@ -124,7 +124,7 @@ func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store
 			detach(out, old.in, id)
 		} else {
 			counts.New++
-			if m.follow {
+			if m.follow && !(at.typ == fhir.TypeProvenance && !models.IsMember(at.member)) { // see followTargets
 				out.News = append(out.News, store.News{Member: at.member, Type: at.typ, Hash: segment.IDHash(fhir.TypeName(at.typ), id), Updated: updated})
 			}
 			if !models.IsMember(at.member) && at.member[14] != models.FirstShared[14] {

@@ -26,8 +26,8 @@ func sortSegments(all []store.Segment) {
 const deletesBucket = -1
 
 // ApplyDeletes removes the resources the import says are gone, wherever they are, and remembers them. Before, it takes those
-// that the import brought to another member away from the one who had them, and afterwards it sees to the DocumentReferences
-// of Binaries.
+// that the import brought to another member away from the one who had them, and finds whose Provenance is that names no
+// patient; afterwards it sees to the DocumentReferences of Binaries.
 func (a *Activities) ApplyDeletes(ctx context.Context, importID string) error {
 	imp, err := a.Store.Import(ctx, importID)
 	if err != nil {
@@ -35,6 +35,16 @@ func (a *Activities) ApplyDeletes(ctx context.Context, importID string) error {
 	}
 	if imp.EffectiveAt == nil || imp.State != models.StateRunning {
 		return models.Errorf(models.KindConflict, "the import is not merging")
+	}
+	if err := a.followMoves(ctx, imp); err != nil {
+		return err
+	}
+	if err := a.Store.ClearNews(ctx, imp.ID); err != nil {
+		return err
+	}
+	// Only when the targets have settled can what is about them; and that may be a move of its own.
+	if err := a.followTargets(ctx, imp); err != nil {
+		return err
 	}
 	if err := a.followMoves(ctx, imp); err != nil {
 		return err

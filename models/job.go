@@ -124,6 +124,8 @@ type ExportParams struct {
 	Elements   []string `json:"elements,omitempty"`
 	// Base is the FHIR base URL, with which TypeFilter may write references and under which attachments are served.
 	Base string `json:"base,omitempty"`
+	// LatestProvenance leaves only the newest Provenance of each target.
+	LatestProvenance bool `json:"latestProvenance,omitempty"`
 	// Format is how the files are kept, as in JobFile: FormatGzip and "" for NDJSON, else the media type that was asked for.
 	Format string `json:"format,omitempty"`
 	// Ignored names the parameters that a client which prefers leniency gave in vain. Its manifest says so.

@@ -143,7 +143,7 @@ func exportParameters(group bool) []*huma.Param {
 		queryParameter("_type", "resource types, separated by commas; may be repeated"),
 		queryParameter("_typeFilter", "FHIR searches of the form Type?parameter=value, separated by commas or repeated; of several for one type any may match"),
 		queryParameter("_elements", "root elements to keep, as element or Type.element, separated by commas; may be repeated"),
-		queryParameter("includeAssociatedData", "RelevantProvenanceResources"),
+		queryParameter("includeAssociatedData", "LatestProvenanceResources or RelevantProvenanceResources"),
 	}
 	if group {
 		params = append([]*huma.Param{pathParameter("id", "Group id")}, params...)

@@ -194,6 +194,12 @@ func readParameters(w http.ResponseWriter, r *http.Request) ([]parameter, error)
 	if err := jsonBody(r.Header); err != nil {
 		return nil, err
 	}
+	more, err := bodyParameters(body)
+	return append(out, more...), err
+}
+
+// bodyParameters reads the parameters of a Parameters resource.
+func bodyParameters(body []byte) ([]parameter, error) {
 	doc, err := fhir.ParseParameters(body)
 	if err != nil {
 		return nil, err
@@ -201,6 +207,7 @@ func readParameters(w http.ResponseWriter, r *http.Request) ([]parameter, error)
 	if !unambiguous(body) {
 		return nil, models.Errorf(models.KindInvalid, "an element is there twice in one object").At("Parameters")
 	}
+	var out []parameter
 	for i, p := range doc.Parameter {
 		where := fmt.Sprintf("Parameters.parameter[%d]", i)
 		if p.Name == "" {

@@ -63,8 +63,8 @@ type asked struct {
 	now     time.Time
 	// patients are where the patient parameters stand, in the order of ExportParams.Patients.
 	patients []string
-	// provenance is set when the Provenance of what is exported is asked for, whatever _type says.
-	provenance bool
+	// latest and relevant are set when the Provenance of what is exported is asked for, whatever _type says.
+	latest, relevant bool
 }
 
 // export checks and resolves what an export was asked for. What is not supported is refused, unless the client prefers
@@ -102,7 +102,7 @@ func (a *asked) export(given []parameter, groupID string) (models.ExportParams, 
 	if len(p.Types) > 1 && p.Types[0] == noType {
 		p.Types = p.Types[1:]
 	}
-	if a.provenance && slices.ContainsFunc(p.Types, fhir.InPatientCompartment) && !slices.Contains(p.Types, fhir.TypeProvenance) {
+	if (a.latest || a.relevant) && slices.ContainsFunc(p.Types, fhir.InPatientCompartment) && !slices.Contains(p.Types, fhir.TypeProvenance) {
 		p.Types = append(p.Types, fhir.TypeProvenance)
 		slices.Sort(p.Types)
 	}
@@ -203,19 +203,22 @@ func (a *asked) patient(p *models.ExportParams, g parameter) *models.Error {
 	return nil
 }
 
-// associated reads includeAssociatedData. Without _type the Provenance is exported anyway; beside a _type it is one type
-// more (Bulk Data Access 2.0.0, "includeAssociatedData"). To pick out the latest of each target is not supported.
+// associated reads includeAssociatedData. Without _type all Provenance is exported anyway; beside a _type it is one type more.
+// Of values that contradict each other the least restrictive holds (Bulk Data Access 2.0.0, "includeAssociatedData").
 func (a *asked) associated(p *models.ExportParams, list string) *models.Error {
 	for value := range strings.SplitSeq(list, ",") {
 		switch {
+		case value == "LatestProvenanceResources":
+			a.latest = true
 		case value == "RelevantProvenanceResources":
-			a.provenance = true
+			a.relevant = true
 		case a.lenient:
 			ignore(p, "includeAssociatedData")
 		default:
-			return models.Errorf(models.KindInvalid, "the supported value is RelevantProvenanceResources")
+			return models.Errorf(models.KindInvalid, "the supported values are LatestProvenanceResources and RelevantProvenanceResources")
 		}
 	}
+	p.LatestProvenance = a.latest && !a.relevant
 	return nil
 }
 
