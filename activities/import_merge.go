@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,8 +12,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	enumspb "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 
 	"pdexbulk/activities/spill"
@@ -34,11 +31,11 @@ func (a *Activities) TakeTurn(ctx context.Context, importID string) error {
 	if err != nil || holder == "" {
 		return err
 	}
-	run, err := activity.GetClient(ctx).DescribeWorkflowExecution(ctx, ImportWorkflowID(holder), "")
-	if _, gone := errors.AsType[*serviceerror.NotFound](err); err != nil && !gone {
-		return fmt.Errorf("look at the import that merges: %w", err)
+	run, err := lookAt(ctx, ImportWorkflowID(holder))
+	if err != nil {
+		return err
 	}
-	if err == nil && run.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+	if run == runGoesOn {
 		return models.Errorf(models.KindUnavailable, "import %s merges first", holder)
 	}
 	in := FinishInput{ImportID: holder, State: models.StateFailed, Reason: "its workflow was ended before it was done"}

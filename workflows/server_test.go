@@ -42,12 +42,14 @@ type server struct {
 	store  *store.Store
 	files  blob.Store
 	root   string
+	dir    string // where files are
 }
 
 const queue = "test"
 
-func start(t *testing.T) *server {
+func start(t *testing.T, options worker.Options) *server {
 	t.Helper()
+	options.Identity, options.Interceptors = "worker", []interceptor.WorkerInterceptor{&activities.FailureInterceptor{}}
 	root, err := stack.Root()
 	require.NoError(t, err)
 	if _, err := os.Stat(filepath.Join(root, "dev", "bin", "temporal")); err != nil && os.Getenv("PDEX_TEMPORAL_ADDRESS") == "" {
@@ -69,18 +71,19 @@ func start(t *testing.T) *server {
 	})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
-	s := &server{t: t, client: c, root: t.TempDir()}
+	s := &server{t: t, client: c, root: t.TempDir(), dir: t.TempDir()}
 	s.store, err = store.Open(t.Context(), dsn)
 	require.NoError(t, err)
 	t.Cleanup(s.store.Close)
-	s.files, err = blob.Open(t.Context(), "file://"+t.TempDir())
+	s.files, err = blob.Open(t.Context(), "file://"+s.dir)
 	require.NoError(t, err)
 
-	w := worker.New(c, queue, worker.Options{Identity: "worker", Interceptors: []interceptor.WorkerInterceptor{&activities.FailureInterceptor{}}})
+	w := worker.New(c, queue, options)
 	w.RegisterWorkflow(workflows.Import)
 	w.RegisterWorkflow(workflows.MemberMatch)
 	w.RegisterWorkflow(workflows.Export)
 	w.RegisterWorkflow(workflows.Expire)
+	w.RegisterWorkflow(workflows.Sweep)
 	w.RegisterActivity(&activities.Activities{
 		Store: s.store, Files: s.files, Log: slog.New(slog.DiscardHandler), ImportRoots: []string{s.root}, Retention: time.Hour,
 		Holder: activities.Holder{Name: "Old Health Plan", IDs: []string{"urn:x|holder"}, SensitiveData: "tagged"},
@@ -93,8 +96,14 @@ func start(t *testing.T) *server {
 // begin starts a run.
 func (s *server) begin(id string, operation models.Operation, workflow, in any) client.WorkflowRun {
 	s.t.Helper()
+	return s.beginFor("client", id, operation, workflow, in)
+}
+
+// beginFor starts a run of a client's.
+func (s *server) beginFor(who, id string, operation models.Operation, workflow, in any) client.WorkflowRun {
+	s.t.Helper()
 	run, err := s.client.ExecuteWorkflow(s.t.Context(), client.StartWorkflowOptions{
-		ID: id, TaskQueue: queue, TypedSearchAttributes: workflows.Attributes("client", string(operation), "accepted"),
+		ID: id, TaskQueue: queue, TypedSearchAttributes: workflows.Attributes(who, string(operation), "accepted"),
 	}, workflow, in)
 	require.NoError(s.t, err)
 	return run
@@ -215,7 +224,7 @@ func (s *server) jobState(id string) models.State {
 // TestOnServer runs an exchange as it is in production: import, match, export, expiry; and what goes wrong.
 func TestOnServer(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := start(t, worker.Options{})
 	ctx := t.Context()
 
 	_, run := s.beginImport("a.ndjson", []byte(ourPatient+ourCoverage+observations))
@@ -337,6 +346,7 @@ func TestReplay(t *testing.T) {
 			r.RegisterWorkflow(workflows.MemberMatch)
 			r.RegisterWorkflow(workflows.Export)
 			r.RegisterWorkflow(workflows.Expire)
+			r.RegisterWorkflow(workflows.Sweep)
 			require.NoError(t, r.ReplayWorkflowHistoryFromJSONFile(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)), file))
 		})
 	}

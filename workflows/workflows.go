@@ -43,22 +43,11 @@ type Progress struct {
 // ImportID returns the workflow id of an import.
 func ImportID(importID string) string { return activities.ImportWorkflowID(importID) }
 
-// MatchID returns the workflow id of a match. A job has one run at a time.
-func MatchID(jobID string) string { return "match-" + jobID }
-
-// ExportID returns the workflow id of an export.
-func ExportID(jobID string) string { return "export-" + jobID }
-
 // ExpireID returns the workflow id of the run that deletes a job's files when their time has come.
 func ExpireID(jobID string) string { return "expire-" + jobID }
 
-// JobWorkflowID returns the workflow id of a job.
-func JobWorkflowID(job *models.Job) string {
-	if job.Operation.IsMatch() {
-		return MatchID(job.ID)
-	}
-	return ExportID(job.ID)
-}
+// JobWorkflowID returns the workflow id of a job. A job has one run at a time.
+func JobWorkflowID(job *models.Job) string { return activities.JobWorkflowID(job) }
 
 // Limits bounds how much of the workers one run may use at a time, so that others get their share.
 type Limits struct {
@@ -79,9 +68,23 @@ var retries = &temporal.RetryPolicy{
 // giveUp is when a run stops hoping for a step, in time to tell its client within the business day the rule allows.
 const giveUp = 20 * time.Hour
 
+// fairness makes a run's activities take turns with those of other clients, however many each has in the queue. The server has
+// to be told to heed it; else what one run has in the queue is bounded by its Limits.
+func fairness(ctx workflow.Context) temporal.Priority {
+	client, _ := workflow.GetTypedSearchAttributes(ctx).GetKeyword(ClientAttribute)
+	if len(client) > maxFairnessKey {
+		client = client[:maxFairnessKey]
+	}
+	return temporal.Priority{FairnessKey: client}
+}
+
+// maxFairnessKey is how many bytes of a key Temporal takes.
+const maxFairnessKey = 64
+
 // short is for activities of a few queries.
 func short(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		Priority:               fairness(ctx),
 		StartToCloseTimeout:    2 * time.Minute,
 		ScheduleToCloseTimeout: giveUp,
 		RetryPolicy:            retries,
@@ -91,6 +94,7 @@ func short(ctx workflow.Context) workflow.Context {
 // long is for activities that move data. They heartbeat every few seconds, so a dead worker is noticed within heartbeat.
 func long(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		Priority:               fairness(ctx),
 		StartToCloseTimeout:    2 * time.Hour,
 		ScheduleToCloseTimeout: giveUp,
 		HeartbeatTimeout:       heartbeat,

@@ -11,6 +11,7 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
 
 	"pdexbulk/api/answer"
 	"pdexbulk/api/auth"
@@ -55,6 +56,9 @@ func (s *Service) status(w http.ResponseWriter, r *http.Request, caller *auth.Ca
 		if job.State == models.StateCompleted {
 			return s.complete(w, r, job)
 		}
+		if !job.State.Done() {
+			s.closeDead(r.Context(), job)
+		}
 		return failed(job)
 	}
 	return s.inProgress(w, r, job)
@@ -85,6 +89,22 @@ func (s *Service) runIsOver(ctx context.Context, job *models.Job) bool {
 		return false
 	default:
 		return true
+	}
+}
+
+// closeDead closes a job whose run has ended without doing so, and has what was written for it deleted. What fails here is
+// done by the next sweep.
+func (s *Service) closeDead(ctx context.Context, job *models.Job) {
+	reason := failed(job).Error()
+	err := s.Store.FailJob(ctx, job.ID, models.StateFailed, reason, s.now())
+	if err == nil {
+		_, err = s.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+			ID: workflows.ExpireID(job.ID), TaskQueue: s.TaskQueue,
+			TypedSearchAttributes: workflows.Attributes(job.ClientID, string(job.Operation), "keeping"),
+		}, workflows.Expire, workflows.ExpireInput{JobID: job.ID, At: s.now()})
+	}
+	if err != nil {
+		s.Log.WarnContext(ctx, "a job whose run was ended could not be closed", "job", job.ID, "error", answer.Trail(err))
 	}
 }
 

@@ -114,6 +114,12 @@ func TestStatusOfOtherEnds(t *testing.T) {
 	terminated := start()
 	require.NoError(t, a.Temporal.TerminateWorkflow(t.Context(), "export-"+terminated.ID, "", "an operator's doing"))
 	require.Equal(t, "exception", status(t, c, terminated).Refused(t, 500).Issue[0].Code)
+	closed, err := a.Store.Job(t.Context(), terminated.ID)
+	require.NoError(t, err)
+	require.Equal(t, models.StateFailed, closed.State, "it is closed, and its files are on their way out")
+	_, err = a.Temporal.DescribeWorkflowExecution(t.Context(), "expire-"+terminated.ID, "")
+	require.NoError(t, err)
+	status(t, c, terminated).Refused(t, 500)
 
 	other := a.Client(t, "other", models.ClientBackend, "")
 	status(t, other, failed).Refused(t, 404)

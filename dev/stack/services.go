@@ -150,6 +150,8 @@ func (s *Stack) runTemporal(ctx context.Context, o Options, bin string, log *os.
 	args := []string{
 		"server", "start-dev", "--ip", "127.0.0.1", "--port", strconv.Itoa(grpc), "--ui-port", strconv.Itoa(ui),
 		"--log-level", "error",
+		// Activities of different clients take turns; the default of later servers.
+		"--dynamic-config-value", "matching.useNewMatcher=true", "--dynamic-config-value", "matching.enableFairness=true",
 	}
 	if !s.ephemeral {
 		args = append(args, "--db-filename", filepath.Join(s.Dir, "temporal.db"))

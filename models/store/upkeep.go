@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -102,4 +103,44 @@ func (s *Store) PurgeSegments(ctx context.Context) (int64, error) {
 		n = max(n, tag.RowsAffected())
 	}
 	return n, nil
+}
+
+// OpenJobs returns the jobs that were made before the given moment and have not ended.
+func (s *Store) OpenJobs(ctx context.Context, before time.Time) ([]models.Job, error) {
+	var rows []models.Job
+	err := s.DB.NewSelect().Model(&rows).Where("state IN ('accepted', 'running')").Where("created_at < ?", before).Order("id").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("select open jobs: %w", err)
+	}
+	return rows, nil
+}
+
+// JobsToPurge returns the jobs whose files' time was over before the given moment, and that still have rows leading to some.
+func (s *Store) JobsToPurge(ctx context.Context, before time.Time) ([]string, error) {
+	rows, err := s.Pool.Query(ctx, `SELECT id::text FROM jobs j WHERE state NOT IN ('accepted', 'running')
+		AND coalesce(deleted_at, CASE WHEN state = 'completed' THEN expires_at ELSE finished_at END) < $1
+		AND (EXISTS (SELECT FROM job_files f WHERE f.job_id = j.id) OR EXISTS (SELECT FROM export_chunks c WHERE c.job_id = j.id)
+			OR EXISTS (SELECT FROM match_slices m WHERE m.job_id = j.id))
+		ORDER BY id`, before)
+	if err != nil {
+		return nil, fmt.Errorf("select jobs to purge: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read jobs to purge: %w", err)
+	}
+	return ids, nil
+}
+
+// JobState returns the state of a job, of a deleted one too. KindNotFound when there never was one.
+func (s *Store) JobState(ctx context.Context, id string) (models.State, error) {
+	var state models.State
+	err := s.Pool.QueryRow(ctx, `SELECT state FROM jobs WHERE id = $1`, id).Scan(&state)
+	if noRows(err) {
+		return "", models.Errorf(models.KindNotFound, "no job has this id")
+	}
+	if err != nil {
+		return "", fmt.Errorf("select the state of a job: %w", err)
+	}
+	return state, nil
 }

@@ -54,11 +54,15 @@ func Setup(ctx context.Context, p *boot.Process, cfg *Config) error {
 	w.RegisterWorkflow(workflows.MemberMatch)
 	w.RegisterWorkflow(workflows.Export)
 	w.RegisterWorkflow(workflows.Expire)
+	w.RegisterWorkflow(workflows.Sweep)
 	w.RegisterActivity(&activities.Activities{
 		Store: p.Store, Files: p.Blob, Log: p.Log, ImportRoots: p.Config.Work.ImportRoots, Retention: cfg.Retention,
 		Holder: activities.Holder{Name: cfg.HolderName, IDs: cfg.HolderIDs, SensitiveData: cfg.SensitiveData},
 	})
 	go sweep(ctx, p)
+	if err := workflows.StartSweeps(ctx, p.Temporal, p.Config.Temporal.TaskQueue); err != nil {
+		return err
+	}
 	if err := p.Serve(ctx, "health", p.Config.HTTP.HealthListen, p.Health.Handler(), false); err != nil {
 		return err
 	}

@@ -1,0 +1,121 @@
+package workflows_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+
+	"pdexbulk/activities"
+	"pdexbulk/models"
+	"pdexbulk/workflows"
+)
+
+// Sweeps close the jobs whose run was ended by force, and only those, and delete what nobody else will.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	s := start(t, worker.Options{})
+	ctx := t.Context()
+	put := func(key string, age time.Duration) string {
+		w, err := s.files.Create(ctx, key)
+		require.NoError(t, err)
+		_, err = w.Write([]byte("x"))
+		require.NoError(t, err)
+		require.NoError(t, w.Commit())
+		at := time.Now().Add(-age)
+		require.NoError(t, os.Chtimes(filepath.Join(s.dir, key), at, at))
+		return key
+	}
+	aged := func(job *models.Job, age time.Duration) *models.Job {
+		_, err := s.store.Pool.Exec(ctx, `UPDATE jobs SET created_at = $2 WHERE id = $1`, job.ID, time.Now().Add(-age))
+		require.NoError(t, err)
+		return job
+	}
+	// running makes a job whose run waits for a worker that never comes.
+	running := func() *models.Job {
+		job := aged(s.job(models.OpPatientExport, models.ExportParams{}), 10*time.Minute)
+		_, err := s.store.StartJob(ctx, job.ID, "exporting", time.Now())
+		require.NoError(t, err)
+		_, err = s.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: workflows.JobWorkflowID(job), TaskQueue: "nobody's"},
+			workflows.Export, workflows.ExportInput{JobID: job.ID})
+		require.NoError(t, err)
+		put("exports/"+job.ID+"/0.x", 0)
+		return job
+	}
+	sweep := func(in activities.SweepInput) (out activities.Swept) {
+		run := s.begin("sweep-"+models.NewID(), "sweep", workflows.Sweep, in)
+		require.NoError(t, run.Get(ctx, &out))
+		return out
+	}
+	alive, dead := running(), running()
+	require.NoError(t, s.client.TerminateWorkflow(ctx, workflows.JobWorkflowID(dead), "", "test"))
+	young := aged(s.job(models.OpPatientExport, models.ExportParams{}), 10*time.Minute)
+	old := aged(s.job(models.OpPatientExport, models.ExportParams{}), 2*time.Hour)
+	fresh := s.job(models.OpPatientExport, models.ExportParams{})
+	expired := s.job(models.OpPatientExport, models.ExportParams{})
+	_, err := s.store.StartJob(ctx, expired.ID, "exporting", time.Now())
+	require.NoError(t, err)
+	file := models.JobFile{JobID: expired.ID, Kind: "output", Type: "Patient", BlobKey: put("exports/"+expired.ID+"/1", 0)}
+	_, err = s.store.CompleteJob(ctx, expired.ID, []models.JobFile{file}, models.Accounting{}, time.Now(), time.Now().Add(-2*time.Hour), nil)
+	require.NoError(t, err)
+
+	require.Equal(t, activities.Swept{Closed: 2, Purged: 1}, sweep(activities.SweepInput{Jobs: true}))
+	require.Equal(t, activities.Swept{}, sweep(activities.SweepInput{Jobs: true}))
+	for job, want := range map[*models.Job]models.State{
+		alive: models.StateRunning, dead: models.StateFailed, young: models.StateAccepted, old: models.StateFailed, fresh: models.StateAccepted,
+		expired: models.StateCompleted,
+	} {
+		require.Equal(t, want, s.jobState(job.ID))
+	}
+	require.Equal(t, []string{"exports/" + alive.ID + "/0.x"}, s.blobs())
+
+	// Files: what belongs to no job, or to one that ended without it, and is old.
+	kept := []string{
+		put("exports/"+alive.ID+"/0.x", 48*time.Hour),
+		put("groups/"+models.NewID()+"/young", time.Hour),
+		put("matches/"+models.NewID()+"/request", time.Hour),
+	}
+	done := s.job(models.OpPatientExport, models.ExportParams{})
+	_, err = s.store.StartJob(ctx, done.ID, "exporting", time.Now())
+	require.NoError(t, err)
+	file = models.JobFile{JobID: done.ID, Kind: "output", Type: "Patient", BlobKey: put("exports/"+done.ID+"/1", 48*time.Hour), Format: models.FormatGzip}
+	_, err = s.store.CompleteJob(ctx, done.ID, []models.JobFile{file}, models.Accounting{}, time.Now(), time.Now().Add(time.Hour), nil)
+	require.NoError(t, err)
+	kept = append(kept, file.BlobKey)
+	put("exports/"+done.ID+"/2", 48*time.Hour)
+	put("exports/"+dead.ID+"/late", 48*time.Hour)
+	put("matches/"+models.NewID()+"/request", 48*time.Hour)
+	put("groups/"+models.NewID()+"/g", 48*time.Hour)
+	put("imports/"+models.NewID()+"/0.x/1", 48*time.Hour)
+	put("matches/odd", 48*time.Hour)
+	require.Equal(t, activities.Swept{Files: 6}, sweep(activities.SweepInput{Files: true}))
+	require.ElementsMatch(t, kept, s.blobs())
+}
+
+func (s *server) blobs() []string {
+	s.t.Helper()
+	var keys []string
+	for info, err := range s.files.List(s.t.Context(), "") {
+		require.NoError(s.t, err)
+		keys = append(keys, info.Key)
+	}
+	return keys
+}
+
+// However many workers start, each sweep is set up once.
+func TestSweepsAreSetUp(t *testing.T) {
+	t.Parallel()
+	s := start(t, worker.Options{})
+	for range 2 {
+		require.NoError(t, workflows.StartSweeps(t.Context(), s.client, queue))
+	}
+	for _, id := range []string{"sweep-jobs", "sweep-files"} {
+		run, err := s.client.DescribeWorkflowExecution(t.Context(), id, "")
+		require.NoError(t, err)
+		require.NotNil(t, run)
+	}
+}
