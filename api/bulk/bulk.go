@@ -212,7 +212,7 @@ func (s *Service) ownJob(ctx context.Context, caller *auth.Caller, id string) (*
 	case caller.GroupID != "":
 		// A token for one Group opens the exports of that Group alone.
 		var p models.ExportParams
-		if err := json.Unmarshal(job.Params, &p); err != nil || job.Operation == models.OpBulkMemberMatch || p.GroupID != caller.GroupID {
+		if err := json.Unmarshal(job.Params, &p); err != nil || job.Operation.IsMatch() || p.GroupID != caller.GroupID {
 			return nil, unknown
 		}
 	}

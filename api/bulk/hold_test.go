@@ -75,7 +75,7 @@ func TestDownloadOutlivesExpiry(t *testing.T) {
 
 	rest, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
-	require.True(t, string(begin)+string(rest) == strings.Repeat(string(line), 3), "the download is whole")
+	require.Equal(t, strings.Repeat(string(line), 3), string(begin)+string(rest), "the download is whole")
 	require.Eventually(t, func() bool { return work.PurgeJob(t.Context(), job.ID) == nil }, 10*time.Second, 10*time.Millisecond)
 	require.Empty(t, a.Blobs(t))
 	c.Do(t, http.MethodGet, path, "").Refused(t, 410)

@@ -32,7 +32,7 @@ func FuzzParameters(f *testing.F) {
 		given, err := bodyParameters(body)
 		if err != nil {
 			require.Equal(t, models.KindInvalid, models.KindOf(err))
-			require.NotContains(t, err.Error(), string(body), "of a body that means nothing")
+			require.False(t, len(body) > 60 && strings.Contains(err.Error(), string(body)), "what was sent came back")
 			return
 		}
 		for _, op := range ops {
@@ -52,7 +52,7 @@ func FuzzParameters(f *testing.F) {
 			require.Equal(t, models.KindInvalid, models.KindOf(err))
 			for _, g := range given {
 				if len(g.value) > 40 {
-					require.False(t, strings.Contains(err.Error(), g.value), "a value came back")
+					require.NotContains(t, err.Error(), g.value, "a value came back")
 				}
 			}
 		}
