@@ -84,7 +84,7 @@ func TestKeysOfAClientAreReplaced(t *testing.T) {
 func TestApproveUDAPClient(t *testing.T) {
 	t.Parallel()
 	a := apitest.New(t, nil)
-	stored, err := a.Store.AddClient(t.Context(), models.Client{
+	_, err := a.Store.AddClient(t.Context(), models.Client{
 		ID: "u", Name: "By UDAP", Kind: models.ClientPending, Origin: models.OriginUDAP, Issuer: "https://client.example.org", Community: "urn:x",
 		Requested: []string{"system/Patient.rs"}, Contacts: []string{"mailto:a@b.example"},
 	})
@@ -116,7 +116,7 @@ func TestApproveUDAPClient(t *testing.T) {
 	require.Equal(t, []any{"provider", true}, []any{view.Kind, view.Active})
 	require.Equal(t, "https://client.example.org", view.Registration["issuer"], "what it said of itself stays")
 
-	stored, err = a.Store.Client(t.Context(), "u")
+	stored, err := a.Store.Client(t.Context(), "u")
 	require.NoError(t, err)
 	now := time.Now()
 	stored.Active, stored.CancelledAt = false, &now

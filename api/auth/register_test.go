@@ -280,7 +280,7 @@ func FuzzRegistrationBody(f *testing.F) {
 		if refusal != nil {
 			return
 		}
-		require.True(t, (len(m.JWKS) == 0) != (m.JWKSURL == ""))
+		require.NotEqual(t, len(m.JWKS) == 0, m.JWKSURL == "")
 		require.Equal(t, []string{grantType}, m.GrantTypes)
 	})
 }

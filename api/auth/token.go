@@ -283,10 +283,12 @@ func (s *Server) authenticateClient(ctx context.Context, form url.Values, audien
 // verifyUDAP checks that the community that vouched for a client still does, for the certificate that the assertion is signed
 // by, and that it is the client's.
 func (s *Server) verifyUDAP(a *assertion, client models.Client, now time.Time) error {
+	if client.Origin != models.OriginUDAP {
+		_, _ = s.cfg.UDAP.Community(a.signed.Chain, now) // takes as long
+		return errNotUDAP
+	}
 	err := s.cfg.UDAP.Verify(a.signed.Chain, client.Community, now)
 	switch {
-	case client.Origin != models.OriginUDAP:
-		return errNotUDAP
 	case err != nil:
 		return err
 	case !a.signed.Chain.Names(client.Issuer):

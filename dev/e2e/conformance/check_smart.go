@@ -3,6 +3,7 @@ package conformance
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -35,9 +36,7 @@ func (t *T) sendWith(url, media, body string, header http.Header) answer {
 	req, err := http.NewRequestWithContext(t.ctx, http.MethodPost, url, strings.NewReader(body))
 	t.must(err)
 	req.Header.Set("Content-Type", media)
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	resp, err := http.DefaultClient.Do(req)
 	t.must(err)
 	defer resp.Body.Close()
