@@ -219,7 +219,7 @@ func (a *Activities) ExportChunk(ctx context.Context, in ChunkInput) (*ChunkResu
 	if err := e.run(ctx); err != nil {
 		return nil, err
 	}
-	won, err := a.Store.PublishChunk(ctx, job.ID, chunk.Chunk, models.NewID(), e.key, e.acc, e.parts, store.Referred{Shared: e.refs, Binaries: e.sent})
+	won, err := a.Store.PublishChunk(ctx, job.ID, chunk.Chunk, models.NewID(), e.key, e.acc, e.parts, store.Referred{Shared: e.refs, Binaries: e.sent}, e.kept...)
 	if err != nil {
 		return nil, err
 	}
@@ -244,6 +244,7 @@ type chunkExport struct {
 	raw    []byte
 	filter lineFilter
 	refs   []string
+	kept   []store.Withheld
 	// binaries are those that are members' own, sent those of them that a line which leaves names.
 	binaries map[string]store.Owned
 	sent     map[string]uuid.UUID
@@ -264,6 +265,7 @@ type typeBuffer struct {
 type access struct {
 	withheld bool
 	without  models.Class // classes that stay
+	narrowed bool         // they would not stay but for what was said since the match
 	written  bool
 }
 
@@ -332,10 +334,11 @@ func (e *chunkExport) roster(view *store.Snapshot) (map[uuid.UUID]*access, error
 	for i, m := range entries {
 		roster[m.Member] = &allowed[i]
 	}
+	e.kept = keptBack(roster)
 	return roster, nil
 }
 
-// recheck decides what may leave of each entry's data now.
+// recheck decides what may leave of each entry's data now: without a Group, all.
 func (e *chunkExport) recheck(view *store.Snapshot, entries []store.RosterEntry) ([]access, error) {
 	if e.params.GroupID == "" {
 		return make([]access, len(entries)), nil
@@ -344,11 +347,7 @@ func (e *chunkExport) recheck(view *store.Snapshot, entries []store.RosterEntry)
 	if err != nil {
 		return nil, err
 	}
-	check := rechecks[g.Profile]
-	if check == nil {
-		return nil, models.Errorf(models.KindForbidden, "this kind of Group is not exported")
-	}
-	return check(view, g, entries, e.a.now())
+	return recheck{a: e.a, view: view, g: g, at: e.a.now()}.allowed(entries)
 }
 
 // read takes in every segment of the chunk. Bytes of a segment that is wanted whole are copied as they are.

@@ -95,10 +95,14 @@ func (a *Activities) MatchSlice(ctx context.Context, in SliceInput) (int64, erro
 		return 0, err
 	}
 	outcomes := make([]store.Outcome, len(people))
+	var consents []store.Consent
 	for i, p := range people {
 		outcomes[i] = p.outcome
+		if p.kept != nil {
+			consents = append(consents, *p.kept)
+		}
 	}
-	return int64(len(people)), a.Store.SaveOutcomes(ctx, job.ID, slice.Slice, outcomes)
+	return int64(len(people)), a.Store.SaveOutcomes(ctx, job.ID, slice.Slice, outcomes, consents...)
 }
 
 // submitted is one person of a slice on the way to an outcome.
@@ -107,6 +111,7 @@ type submitted struct {
 	patient string // the requester's Patient id
 	consent json.RawMessage
 	outcome store.Outcome
+	kept    *store.Consent // how the consent is to be stored; nil when it is not
 }
 
 // submissions reads a slice of the stored request. What cannot be understood has its outcome at once: nobody is matched.

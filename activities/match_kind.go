@@ -10,7 +10,7 @@ import (
 
 const (
 	pdex            = "http://hl7.org/fhir/us/davinci-pdex/"
-	matchGroup      = pdex + "StructureDefinition/pdex-member-match-group"
+	matchGroup      = models.MatchGroupProfile
 	noMatchGroup    = pdex + "StructureDefinition/pdex-member-no-match-group"
 	matchOutProfile = pdex + "StructureDefinition/pdex-parameters-multi-member-match-bundle-out"
 )

@@ -66,7 +66,7 @@ func (a *Activities) publishMatch(ctx context.Context, jobID string) (*Published
 	expires := now.Add(a.Retention)
 	group := &store.Group{
 		ID: params.GroupID, ClientID: job.ClientID, JobID: job.ID, Profile: kind.buckets[0].profile, BlobKey: r.groupKey,
-		Members: acc.Matched, CreatedAt: r.at.Truncate(time.Millisecond),
+		Members: acc.Matched, CreatedAt: r.at.Truncate(time.Millisecond), Organizations: params.Organizations,
 	}
 	done, err := a.Store.CompleteJob(ctx, jobID, r.files, acc, now, expires, func(ctx context.Context, tx bun.Tx) error {
 		return store.AddMatchedGroup(ctx, tx, group)

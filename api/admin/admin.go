@@ -67,6 +67,7 @@ func (s *Service) AddRoutes(api huma.API) {
 	outcomes.Metadata = map[string]any{PersonKey: true}
 	huma.Register(api, outcomes, s.listOutcomes)
 	s.addCredentialRoutes(api, op)
+	s.addConsentRoutes(api, op)
 }
 
 // Page is the paging of a list.

@@ -41,6 +41,13 @@ func (s *Service) attachment(w http.ResponseWriter, r *http.Request, caller *aut
 	if err == nil && !s.mayStillSee(params, b) {
 		return unknown
 	}
+	if err == nil && params.GroupID != "" {
+		gone, werr := s.Store.WithdrawnMember(r.Context(), job, params.GroupID, b.Member, s.now())
+		if gone {
+			return unknown
+		}
+		err = werr
+	}
 	var data []byte
 	if err == nil {
 		data, err = s.Store.BinaryData(r.Context(), id, b.Hash)
@@ -68,6 +75,8 @@ func (s *Service) mayStillSee(p models.ExportParams, b *store.Exported) bool {
 	if !b.Listed {
 		return false
 	}
-	ok, _ := consent.Recheck(b.Policy, b.ConsentStart, b.ConsentEnd, false, s.now())
-	return ok && (b.Policy == consent.PolicySensitive || b.Class&models.ClassSensitive == 0)
+	grant := models.Grant{Policy: b.Policy, Start: b.ConsentStart, End: b.ConsentEnd}
+	// How the store keeps sensitive data was decided about when the line was written.
+	policy, _ := consent.Recheck(grant, consent.Standing{}, consent.Tagged, s.now())
+	return policy == consent.PolicySensitive || policy == consent.PolicyRegular && b.Class&models.ClassSensitive == 0
 }

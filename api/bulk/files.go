@@ -52,6 +52,9 @@ func (s *Service) file(w http.ResponseWriter, r *http.Request, caller *auth.Call
 		return err
 	}
 	defer release()
+	if err := s.notWithdrawn(r.Context(), job, f); err != nil {
+		return err
+	}
 	if err := s.present(r.Context(), parts); err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ const (
 
 // What the Groups of a match say of themselves, see the activity that writes them.
 const (
-	matchProfile    = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-member-match-group"
+	matchProfile    = models.MatchGroupProfile
 	matchCodes      = "http://hl7.org/fhir/us/davinci-pdex/CodeSystem/PdexMultiMemberMatchResultCS"
 	matchCodesCI    = "http://hl7.org/fhir/us/davinci-pdex/CodeSystem/PDexMultiMemberMatchResultCS" // decision D-15
 	matchCode       = "match"

@@ -39,6 +39,13 @@ func (s *Service) manifest(ctx context.Context, job *models.Job, files []models.
 	if life < time.Second || len(files) == 0 || slices.ContainsFunc(files, inParts) {
 		return manifest.Build(job, files, s.Base), job.ExpiresAt, nil
 	}
+	gone, err := s.withdrawn(ctx, job, nil)
+	if err != nil {
+		return manifest.Manifest{}, nil, models.Errorf(models.KindUnavailable, "the links to the files cannot be made at the moment; try again").Wait(5).Because(err)
+	}
+	if gone { // file by file, this server tells which are still to be had
+		return manifest.Build(job, files, s.Base), job.ExpiresAt, nil
+	}
 	// Attachments are served here alone, and what a manifest says of tokens is said of them too.
 	attached, err := s.Store.HasAttachments(ctx, job.ID)
 	if err != nil {

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
+	"pdexbulk/models"
 	"pdexbulk/models/fhir"
 )
 
@@ -19,6 +21,13 @@ type Consent struct {
 	Policies []string
 	// Type is provision.type: permit or deny.
 	Type string
+	// OtherScope says that scope has a code of HL7's that is not patient-privacy.
+	OtherScope bool
+	// Unverified says that somebody set out to verify the consent with the patient, and nobody has.
+	Unverified bool
+	// Given is the earliest moment at which it can have been given: that of dateTime, else the start of the period. Nil when
+	// neither is there.
+	Given *time.Time
 	// Start and End bound provision.period: it covers t if Start <= t < End. A date-only end covers the whole day, so End is
 	// then the next midnight UTC. Nil where the bound is missing or no date.
 	Start, End *time.Time
@@ -49,6 +58,7 @@ const (
 	systemSource    = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 	systemRecipient = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
 	systemAction    = "http://terminology.hl7.org/CodeSystem/consentaction"
+	systemScope     = "http://terminology.hl7.org/CodeSystem/consentscope"
 )
 
 // lastMoment is the latest end: later ones have no RFC 3339 form.
@@ -62,7 +72,10 @@ func Parse(consentJSON []byte) (Consent, error) {
 		return Consent{}, err
 	}
 	contained := organizations(in.Contained)
-	out := Consent{Status: in.Status}
+	out := Consent{Status: in.Status, Unverified: unverified(in.Verification)}
+	for _, scope := range in.Scope.Coding {
+		out.OtherScope = out.OtherScope || scope.System == systemScope && scope.Code != "patient-privacy"
+	}
 	if p := in.Patient; p != nil && (p.Reference != "" || p.Display != "" || p.Identifier != nil && p.Identifier.Value != "") {
 		out.Patient = new(party(*p, nil))
 	}
@@ -77,7 +90,16 @@ func Parse(consentJSON []byte) (Consent, error) {
 	if in.Provision != nil {
 		out.read(*in.Provision, contained)
 	}
+	out.Given = out.Start
+	if d, err := fhir.ParseDateTime(in.DateTime); err == nil {
+		from, _ := d.Range()
+		out.Given = new(time.UnixMilli(from).UTC())
+	}
 	return out, nil
+}
+
+func unverified(list []fhir.ConsentVerification) bool {
+	return len(list) > 0 && !slices.ContainsFunc(list, func(v fhir.ConsentVerification) bool { return v.Verified })
 }
 
 func (c *Consent) read(p fhir.Provision, contained map[string][]fhir.Identifier) {
@@ -132,16 +154,8 @@ func party(r fhir.Reference, contained map[string][]fhir.Identifier) Party {
 
 func (p *Party) add(identifier fhir.Identifier) {
 	if identifier.System != "" && identifier.Value != "" {
-		p.Identifiers = append(p.Identifiers, canonical(identifier.System+"|"+identifier.Value))
+		p.Identifiers = append(p.Identifiers, models.CanonicalOrganization(identifier.System+"|"+identifier.Value))
 	}
-}
-
-// canonical gives the two ways to write the system of a National Provider Identifier one form.
-func canonical(identifier string) string {
-	if value, ok := strings.CutPrefix(identifier, "urn:oid:2.16.840.1.113883.4.6|"); ok {
-		return "http://hl7.org/fhir/sid/us-npi|" + value
-	}
-	return identifier
 }
 
 // is reports whether the party is an organisation known by the given names: identifiers as "system|value", or references.
@@ -154,7 +168,7 @@ func (p Party) is(names []string) bool {
 			continue
 		}
 		for _, identifier := range p.Identifiers {
-			if canonical(name) == identifier {
+			if models.CanonicalOrganization(name) == identifier {
 				return true
 			}
 		}

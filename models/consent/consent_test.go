@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"pdexbulk/models"
@@ -129,6 +130,13 @@ func TestDecideConsent(t *testing.T) {
 		"deny":                  {"provision/type", "deny", ReasonType},
 		"neither":               {"provision/type", nil, ReasonType},
 		"no provision":          {"provision", nil, ReasonType},
+		"about treatment":       {"scope", object{"coding": list{object{"system": systemScope, "code": "treatment"}}}, ReasonScope},
+		"about research too":    {"scope", object{"coding": list{object{"system": systemScope, "code": "patient-privacy"}, object{"system": systemScope, "code": "research"}}}, ReasonScope},
+		"a local scope":         {"scope", object{"coding": list{object{"system": "http://example.org", "code": "treatment"}}}, ReasonPermitted},
+		"no scope":              {"scope", nil, ReasonPermitted},
+		"verified":              {"verification", list{object{"verified": false}, object{"verified": true}}, ReasonPermitted},
+		"not verified":          {"verification", list{object{"verified": false}}, ReasonUnverified},
+		"verified with nobody":  {"verification", list{object{"verificationDate": "2026-01-01"}}, ReasonUnverified},
 		"another action":        {"provision/action", list{object{"coding": list{object{"system": systemAction, "code": "collect"}}}}, ReasonAction},
 		"several actions":       {"provision/action", list{object{"coding": list{object{"system": systemAction, "code": "use"}}}, object{"coding": list{object{"system": systemAction, "code": "disclose"}}}}, ReasonPermitted},
 		"no action":             {"provision/action", nil, ReasonPermitted},
@@ -195,8 +203,8 @@ func TestDecideConsent(t *testing.T) {
 				require.Equal(t, Decision{Reason: tc.want}, got, "a denial holds nothing")
 				return
 			}
-			ok, _ := Recheck(got.Policy, got.Start, got.End, false, noon)
-			require.True(t, ok, "what is permitted stands a moment later")
+			_, reason := Recheck(got.Grant, Standing{}, in.StoreMode, noon)
+			require.Equal(t, ReasonPermitted, reason, "what is permitted stands a moment later")
 		})
 	}
 }
@@ -319,28 +327,102 @@ func TestRecheck(t *testing.T) {
 	for name, tc := range map[string]struct {
 		policy     string
 		start, end *time.Time
-		override   bool
+		standing   Standing
 		at         time.Time
 		want       Reason
 	}{
-		"still":          {PolicyRegular, &start, &end, false, noon, ReasonPermitted},
-		"sensitive":      {PolicySensitive, &start, &end, false, noon, ReasonPermitted},
-		"first moment":   {PolicyRegular, &start, &end, false, start, ReasonPermitted},
-		"too early":      {PolicyRegular, &start, &end, false, start.Add(-1), ReasonNotYet},
-		"last moment":    {PolicyRegular, &start, &end, false, end.Add(-1), ReasonPermitted},
-		"over":           {PolicyRegular, &start, &end, false, end, ReasonExpired},
-		"override":       {PolicySensitive, &start, &end, true, noon, ReasonOverride},
-		"no policy":      {"", &start, &end, false, noon, ReasonPolicy},
-		"unknown policy": {"#sensitive", &start, &end, false, noon, ReasonPolicy},
-		"no start":       {PolicyRegular, nil, &end, false, noon, ReasonNoPeriod},
-		"no end":         {PolicyRegular, &start, nil, false, noon, ReasonNoPeriod},
+		"still":          {PolicyRegular, &start, &end, Standing{}, noon, ReasonPermitted},
+		"sensitive":      {PolicySensitive, &start, &end, Standing{}, noon, ReasonPermitted},
+		"first moment":   {PolicyRegular, &start, &end, Standing{}, start, ReasonPermitted},
+		"too early":      {PolicyRegular, &start, &end, Standing{}, start.Add(-1), ReasonNotYet},
+		"last moment":    {PolicyRegular, &start, &end, Standing{}, end.Add(-1), ReasonPermitted},
+		"over":           {PolicyRegular, &start, &end, Standing{}, end, ReasonExpired},
+		"override":       {PolicySensitive, &start, &end, Standing{Override: true}, noon, ReasonOverride},
+		"revoked":        {PolicySensitive, &start, &end, Standing{Revoked: true}, noon, ReasonRevoked},
+		"another since":  {PolicySensitive, &start, &end, Standing{Current: &Grant{PolicySensitive, &start, &end}}, noon, ReasonPermitted},
+		"one that ended": {PolicySensitive, &start, &end, Standing{Current: &Grant{PolicySensitive, &start, &noon}}, noon, ReasonExpired},
+		"one to come":    {PolicySensitive, &start, &end, Standing{Current: &Grant{PolicySensitive, &end, &end}}, noon, ReasonNotYet},
+		"no policy":      {"", &start, &end, Standing{}, noon, ReasonPolicy},
+		"unknown policy": {"#sensitive", &start, &end, Standing{}, noon, ReasonPolicy},
+		"no start":       {PolicyRegular, nil, &end, Standing{}, noon, ReasonNoPeriod},
+		"no end":         {PolicyRegular, &start, nil, Standing{}, noon, ReasonNoPeriod},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ok, reason := Recheck(tc.policy, tc.start, tc.end, tc.override, tc.at)
+			policy, reason := Recheck(Grant{tc.policy, tc.start, tc.end}, tc.standing, Tagged, tc.at)
 			require.Equal(t, tc.want, reason)
-			require.Equal(t, tc.want == ReasonPermitted, ok)
+			if reason != ReasonPermitted {
+				tc.policy = ""
+			}
+			require.Equal(t, tc.policy, policy)
 		})
+	}
+	granted := Grant{PolicySensitive, &start, &end}
+	policy, _ := Recheck(granted, Standing{Current: &Grant{PolicyRegular, &start, &end}}, Tagged, noon)
+	require.Equal(t, PolicyRegular, policy, "the narrower of the two")
+	granted.Policy = PolicyRegular
+	policy, _ = Recheck(granted, Standing{Current: &Grant{PolicySensitive, &start, &end}}, Tagged, noon)
+	require.Equal(t, PolicyRegular, policy, "no wider than what was granted")
+	_, reason := Recheck(granted, Standing{}, Untagged, noon)
+	require.Equal(t, ReasonSegments, reason)
+}
+
+func TestRevoked(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		consent string
+		revoked time.Time
+		want    Reason
+	}{
+		"before it was given":      {usual, time.Date(2025, 12, 31, 23, 0, 0, 0, time.UTC), ReasonPermitted},
+		"when it was given":        {usual, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), ReasonRevoked},
+		"afterwards":               {usual, noon, ReasonRevoked},
+		"dated before":             {with(t, usual, "dateTime", "2026-11-20T08:00:00Z"), noon, ReasonRevoked},
+		"dated afterwards":         {with(t, usual, "dateTime", "2026-11-20T08:00:01Z"), time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC), ReasonPermitted},
+		"dated that day":           {with(t, usual, "dateTime", "2026-11-20"), time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC), ReasonRevoked},
+		"given at an unknown time": {with(t, usual, "provision/period/start", nil), noon, ReasonRevoked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := usualInput()
+			in.RevokedAt = &tc.revoked
+			require.Equal(t, tc.want, Decide([]byte(tc.consent), in).Reason)
+		})
+	}
+}
+
+func TestWithdraws(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		consent string
+		want    bool
+	}{
+		"permit":           {usual, false},
+		"deny":             {with(t, usual, "provision/type", "deny"), true},
+		"inactive":         {with(t, usual, "status", "inactive"), true},
+		"entered in error": {with(t, usual, "status", "entered-in-error"), true},
+		"draft":            {with(t, usual, "status", "draft"), false},
+		"neither":          {with(t, usual, "provision/type", nil), false},
+		"expired":          {with(t, usual, "provision/period/end", "2026-02"), false},
+		"not a Consent":    {`{"resourceType":"Patient"}`, false},
+		"of somebody else": {with(t, with(t, usual, "patient", object{"reference": "Patient/2"}), "status", "inactive"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := usualInput()
+			in.OtherPatientIDs = func(id string) bool { return id == "2" }
+			require.Equal(t, tc.want, Withdraws([]byte(tc.consent), in))
+		})
+	}
+}
+
+func TestID(t *testing.T) {
+	t.Parallel()
+	member := models.MemberID("1")
+	id := ID(them, member, []byte(usual))
+	require.Equal(t, id, ID(them, member, []byte(usual)))
+	for _, other := range []uuid.UUID{ID(us, member, []byte(usual)), ID(them, models.MemberID("2"), []byte(usual)), ID(them, member, []byte("{}"))} {
+		require.NotEqual(t, id, other)
 	}
 }
 
@@ -353,7 +435,7 @@ func TestParse(t *testing.T) {
 		Status:   "active",
 		Patient:  &Party{Reference: "Patient/1"},
 		Policies: []string{"http://hl7.org/fhir/us/davinci-hrex/StructureDefinition-hrex-consent.html#regular"},
-		Type:     "permit", Start: &start, End: &end,
+		Type:     "permit", Given: &start, Start: &start, End: &end,
 		Actors: []Actor{
 			{Source: true, Party: Party{Identifiers: []string{us}, Display: "Old Health Plan"}},
 			{Recipient: true, Party: Party{Identifiers: []string{them}, Display: "New Health Plan"}},
@@ -383,7 +465,7 @@ func TestNothingPrints(t *testing.T) {
 func TestReasonsDiffer(t *testing.T) {
 	t.Parallel()
 	all := []Reason{
-		ReasonUnreadable, ReasonOverride, ReasonStatus, ReasonPatient, ReasonType, ReasonAction, ReasonNarrowed, ReasonPolicy,
+		ReasonUnreadable, ReasonOverride, ReasonRevoked, ReasonStatus, ReasonPatient, ReasonType, ReasonScope, ReasonUnverified, ReasonAction, ReasonNarrowed, ReasonPolicy,
 		ReasonNoPeriod, ReasonNotYet, ReasonExpired, ReasonRecipient, ReasonSource, ReasonSegments, ReasonPermitted,
 	}
 	set := map[Reason]bool{}
@@ -406,8 +488,8 @@ func FuzzDecide(f *testing.F) {
 			require.Equal(t, Decision{Reason: got.Reason}, got)
 			return
 		}
-		ok, _ := Recheck(got.Policy, got.Start, got.End, false, in.At)
-		require.True(t, ok)
+		policy, _ := Recheck(got.Grant, Standing{}, in.StoreMode, in.At)
+		require.Equal(t, got.Policy, policy)
 		_, err := json.Marshal(got)
 		require.NoError(t, err)
 		c, err := Parse([]byte(s))

@@ -1,10 +1,15 @@
 package consent
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
+	"pdexbulk/models"
 	"pdexbulk/models/fhir"
 )
 
@@ -34,9 +39,12 @@ type Reason string
 const (
 	ReasonUnreadable Reason = "consent-unreadable"   // not a Consent that can be judged
 	ReasonOverride   Reason = "member-override"      // RC-03
+	ReasonRevoked    Reason = "consent-revoked"      // given before the member, or whoever submits for them, took consent back
 	ReasonStatus     Reason = "consent-inactive"     // CF-05
 	ReasonPatient    Reason = "consent-patient"      // names nobody, not a Patient, or another patient of the request: D-06
 	ReasonType       Reason = "consent-not-permit"   // CF-05; a deny, above all
+	ReasonScope      Reason = "consent-scope"        // about something else than privacy: research, treatment
+	ReasonUnverified Reason = "consent-unverified"   // to be verified with the patient, and not yet
 	ReasonAction     Reason = "consent-action"       // permits, but not to disclose
 	ReasonNarrowed   Reason = "consent-restriction"  // with restrictions that HRex does not allow
 	ReasonPolicy     Reason = "consent-policy"       // CF-06
@@ -66,15 +74,18 @@ type Input struct {
 
 	// MemberOverride: the member told the holder not to share (RC-03).
 	MemberOverride bool
+	// RevokedAt is when consent to this requester was last taken back, nil when it never was. What was given before is void.
+	RevokedAt *time.Time
 }
 
-// Decision is the answer. Policy, Start and End are set with Permit only; they are what Recheck takes. End is the first
-// moment at which the consent is over.
+// Grant is what a payer may have of a member's data.
+type Grant = models.Grant
+
+// Decision is the answer. Grant is set with Permit only; it is what Recheck takes.
 type Decision struct {
-	Permit     bool
-	Policy     string
-	Start, End *time.Time
-	Reason     Reason
+	Permit bool
+	Grant
+	Reason Reason
 }
 
 // Decide is Parse and DecideP2P in one. A Consent that cannot be read denies.
@@ -96,12 +107,18 @@ func DecideP2P(c Consent, in Input) Decision {
 	switch {
 	case in.MemberOverride:
 		return Decision{Reason: ReasonOverride}
+	case in.RevokedAt != nil && (c.Given == nil || !c.Given.After(*in.RevokedAt)):
+		return Decision{Reason: ReasonRevoked}
 	case c.Status != "active":
 		return Decision{Reason: ReasonStatus}
 	case !c.aboutMember(in):
 		return Decision{Reason: ReasonPatient}
 	case c.Type != "permit":
 		return Decision{Reason: ReasonType}
+	case c.OtherScope:
+		return Decision{Reason: ReasonScope}
+	case c.Unverified:
+		return Decision{Reason: ReasonUnverified}
 	case c.Actions && !c.Disclose:
 		return Decision{Reason: ReasonAction}
 	case c.Narrowed:
@@ -117,24 +134,65 @@ func DecideP2P(c Consent, in Input) Decision {
 		return Decision{Reason: ReasonRecipient}
 	case !slices.ContainsFunc(c.Actors, func(a Actor) bool { return a.Source && a.is(in.Holder) }):
 		return Decision{Reason: ReasonSource}
-	case policy == PolicyRegular && in.StoreMode != Tagged && in.StoreMode != Excluded:
+	case policy == PolicyRegular && !in.StoreMode.segregates():
 		return Decision{Reason: ReasonSegments}
 	}
-	return Decision{Permit: true, Policy: policy, Start: c.Start, End: c.End, Reason: ReasonPermitted}
+	return Decision{Permit: true, Grant: Grant{Policy: policy, Start: c.Start, End: c.End}, Reason: ReasonPermitted}
 }
 
-// Recheck says whether a release that was permitted still is, when the data are about to leave (CF-11, RC-01): policy, start
-// and end are those of the Decision, override is what the member has told the holder since (RC-03). A decision without a
-// period or with an unknown policy was none.
-func Recheck(policy string, start, end *time.Time, override bool, at time.Time) (ok bool, reason Reason) {
-	if override {
-		return false, ReasonOverride
+// segregates reports whether sensitive data can be left out.
+func (m StoreMode) segregates() bool { return m == Tagged || m == Excluded }
+
+// Withdraws reports whether a submitted Consent says itself that there is no consent: it is about the member and denies, or is
+// not in force any more. What the same requester submitted before is void then.
+func Withdraws(consentJSON []byte, in Input) bool {
+	c, err := Parse(consentJSON)
+	return err == nil && c.aboutMember(in) && (c.Type == "deny" || slices.Contains(overStatuses, c.Status))
+}
+
+// overStatuses are the statuses of a Consent that was in force, or never was, and is not to be again.
+var overStatuses = []string{"inactive", "rejected", "entered-in-error"}
+
+// Standing is what stands about a member and a requester at the moment of a Recheck.
+type Standing struct {
+	Override bool // the member told the holder not to share (RC-03)
+	Revoked  bool // consent to this requester was taken back after the match
+	// Current is what the newest consent in force for this requester grants, nil when none is in force.
+	Current *Grant
+}
+
+// Recheck says whether what was granted still may be had, when the data are about to leave (CF-11, RC-01), and under which
+// policy. Nothing that stands makes it more than was granted. The policy is "" unless the reason is ReasonPermitted.
+func Recheck(g Grant, now Standing, mode StoreMode, at time.Time) (policy string, reason Reason) {
+	switch {
+	case now.Override:
+		return "", ReasonOverride
+	case now.Revoked:
+		return "", ReasonRevoked
 	}
-	if policy != PolicyRegular && policy != PolicySensitive {
-		return false, ReasonPolicy
+	if now.Current != nil {
+		if reason := holds(*now.Current, mode, at); reason != ReasonPermitted {
+			return "", reason
+		}
 	}
-	reason = covers(start, end, at)
-	return reason == ReasonPermitted, reason
+	if reason := holds(g, mode, at); reason != ReasonPermitted {
+		return "", reason
+	}
+	if now.Current != nil {
+		return min(g.Policy, now.Current.Policy), ReasonPermitted
+	}
+	return g.Policy, ReasonPermitted
+}
+
+// holds looks at a grant by itself. One without a period or with an unknown policy was none.
+func holds(g Grant, mode StoreMode, at time.Time) Reason {
+	switch {
+	case g.Policy != PolicyRegular && g.Policy != PolicySensitive:
+		return ReasonPolicy
+	case g.Policy == PolicyRegular && !mode.segregates():
+		return ReasonSegments
+	}
+	return covers(g.Start, g.End, at)
 }
 
 // AboutAnother reports whether the consent's patient is another patient of the same request (D-06): its reference resolves
@@ -196,4 +254,16 @@ func covers(start, end *time.Time, at time.Time) Reason {
 		return ReasonExpired
 	}
 	return ReasonPermitted
+}
+
+// ID derives the id under which a submitted consent is kept: the same document from the same requester about the same member is
+// one consent, however often it comes.
+func ID(requester string, member uuid.UUID, document []byte) uuid.UUID {
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%d:%s%s", len(requester), requester, member)
+	sum.Write(document)
+	id := uuid.UUID(sum.Sum(nil)[:16])
+	id[6] = id[6]&0x0f | 0x80 // version 8
+	id[8] = id[8]&0x3f | 0x80 // RFC 9562 variant
+	return id
 }

@@ -20,6 +20,7 @@
 //	CF-09                Decision.Policy tells the export whether to leave sensitive data out.
 //	CF-11, RC-01         Recheck, when the data leave.
 //	RC-03                what the member told the holder directly overrides whatever was submitted.
+//	CF-11                a consent that was taken back is void, and so is every other one that was given before.
 //	EX-05                Decision.Start and End bound the member's access. HRex wants both, so a period open at either end
 //	                     denies. A date without a time counts in UTC, to its last moment.
 //	D-05                 content that makes no sense denies this member, not the request.
@@ -27,6 +28,8 @@
 //
 // Restrictions that HRex forbids in a provision (code, class, data, nested provisions, ...) deny: to overlook them would
 // give away more than was agreed to, and no export here is cut to fit them.
+//
+// A consent of another scope than privacy denies, and one whose verification was begun and not brought to an end.
 //
 // An actor names an organisation by identifier, or by a reference to an Organization contained in the Consent that has one.
 // Any other literal reference points into a server that is not asked, so it names the caller only if it equals, letter by

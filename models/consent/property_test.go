@@ -22,6 +22,7 @@ func drawn(t *rapid.T) Consent {
 		Type:     mostly(t, "type", "permit", "deny", ""),
 		Start:    new(noon.Add(-hours("start"))),
 		End:      new(noon.Add(hours("end"))),
+		Given:    new(noon.Add(-hours("given"))),
 		Disclose: true,
 		Narrowed: mostly(t, "narrowed", false, true),
 	}
@@ -75,6 +76,9 @@ func TestAnyDenialWins(t *testing.T) {
 		func(_ *Consent, in *Input) { in.Requester = []string{"a|b"} },
 		func(_ *Consent, in *Input) { in.Holder = []string{"a|b"} },
 		func(_ *Consent, in *Input) { in.MemberOverride = true },
+		func(c *Consent, _ *Input) { c.OtherScope = true },
+		func(c *Consent, _ *Input) { c.Unverified = true },
+		func(c *Consent, in *Input) { in.RevokedAt = c.Given },
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		c, in := drawn(t), drawnInput(t)
@@ -108,8 +112,8 @@ func TestOverrideNeverPermits(t *testing.T) {
 		in.MemberOverride = true
 		require.False(t, DecideP2P(c, in).Permit)
 		policy := rapid.SampledFrom([]string{PolicyRegular, PolicySensitive, ""}).Draw(t, "policy")
-		ok, _ := Recheck(policy, c.Start, c.End, true, in.At)
-		require.False(t, ok)
+		policy, _ = Recheck(Grant{policy, c.Start, c.End}, Standing{Override: true}, in.StoreMode, in.At)
+		require.Empty(t, policy)
 	})
 }
 
@@ -134,8 +138,42 @@ func TestRecheckAgrees(t *testing.T) {
 			return
 		}
 		in.At = in.At.Add(time.Duration(rapid.IntRange(-60, 60).Draw(t, "hours")) * time.Hour)
-		ok, _ := Recheck(got.Policy, got.Start, got.End, false, in.At)
-		require.Equal(t, DecideP2P(c, in).Permit, ok)
+		_, reason := Recheck(got.Grant, Standing{}, in.StoreMode, in.At)
+		require.Equal(t, DecideP2P(c, in).Permit, reason == ReasonPermitted)
+	})
+}
+
+// TestNothingThatStandsWidens holds what may leave under something that was said since against what might without it.
+func TestNothingThatStandsWidens(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		grant := func(label string) Grant {
+			hours := func(what string) *time.Time {
+				return new(noon.Add(time.Duration(rapid.IntRange(-6, 6).Draw(t, label+what)) * time.Hour))
+			}
+			return Grant{rapid.SampledFrom([]string{PolicyRegular, PolicySensitive}).Draw(t, label), hours(" start"), hours(" end")}
+		}
+		g, mode := grant("granted"), mostly(t, "mode", Tagged, Excluded, Untagged)
+		before, _ := Recheck(g, Standing{}, mode, noon)
+		said := Standing{Override: mostly(t, "override", false, true), Revoked: mostly(t, "revoked", false, true)}
+		if rapid.Bool().Draw(t, "another") {
+			said.Current = new(grant("another"))
+		}
+		after, reason := Recheck(g, said, mode, noon)
+		require.Equal(t, reason == ReasonPermitted, after != "")
+		require.LessOrEqual(t, after, before, "nothing, then the regular, then all")
+		if said.Override || said.Revoked {
+			require.Empty(t, after, "a denial wins")
+		}
+		if said.Current == nil {
+			return
+		}
+		alone, _ := Recheck(*said.Current, Standing{}, mode, noon)
+		require.LessOrEqual(t, after, alone)
+		more := said
+		more.Override = true
+		none, _ := Recheck(g, more, mode, noon)
+		require.Empty(t, none)
 	})
 }
 

@@ -165,11 +165,18 @@ type Referred struct {
 	Binaries map[string]uuid.UUID // Binaries by id, with the member whose they are
 }
 
+// Withheld is a member of whom an export keeps back more than their Group's row says: all, or else what is sensitive.
+type Withheld struct {
+	Member uuid.UUID
+	Whole  bool
+}
+
 // PublishChunk makes one attempt's parts the chunk's. It is a single conditional change: of several attempts the first
 // wins, and false tells the others that what they wrote does not count.
 //
-// A supporting chunk, whose size nobody could plan, is planned as large as it turned out.
-func (s *Store) PublishChunk(ctx context.Context, jobID string, chunk int, attempt, blobKey string, acc models.Accounting, parts []Part, found Referred) (bool, error) {
+// A supporting chunk, whose size nobody could plan, is planned as large as it turned out. withheld are the members of a Group of
+// whom nothing, or nothing sensitive, was written because of what was said since the match.
+func (s *Store) PublishChunk(ctx context.Context, jobID string, chunk int, attempt, blobKey string, acc models.Accounting, parts []Part, found Referred, withheld ...Withheld) (bool, error) {
 	won := false
 	err := s.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE export_chunks SET attempt = $3, blob_key = $4, accounting = $5, planned = greatest(planned, $6)
@@ -199,6 +206,13 @@ func (s *Store) PublishChunk(ctx context.Context, jobID string, chunk int, attem
 			pgx.CopyFromSlice(len(parts), func(i int) ([]any, error) {
 				p := parts[i]
 				return []any{uuid.MustParse(jobID), chunk, p.Type, p.Part, p.Offset, p.Packed, p.Raw, p.Lines, int32(p.CRC)}, nil
+			}))
+		if err != nil {
+			return err
+		}
+		_, err = tx.CopyFrom(ctx, pgx.Identifier{"export_withheld"}, []string{"job_id", "member_id", "whole"},
+			pgx.CopyFromSlice(len(withheld), func(i int) ([]any, error) {
+				return []any{uuid.MustParse(jobID), withheld[i].Member, withheld[i].Whole}, nil
 			}))
 		return err
 	})
@@ -358,8 +372,8 @@ func (v *Snapshot) Roster(groupID string, c Chunk, only []uuid.UUID) ([]RosterEn
 // Group returns the Group that is exported.
 func (v *Snapshot) Group(id string) (*Group, error) {
 	g := &Group{ID: id}
-	err := v.tx.QueryRow(v.ctx, `SELECT client_id, job_id, profile, created_at, expires_at FROM groups WHERE id = $1`, id).
-		Scan(&g.ClientID, &g.JobID, &g.Profile, &g.CreatedAt, &g.ExpiresAt)
+	err := v.tx.QueryRow(v.ctx, `SELECT client_id, job_id, profile, created_at, expires_at, organizations FROM groups WHERE id = $1`, id).
+		Scan(&g.ClientID, &g.JobID, &g.Profile, &g.CreatedAt, &g.ExpiresAt, &g.Organizations)
 	if noRows(err) {
 		return nil, models.Errorf(models.KindNotFound, "no Group has this id")
 	}

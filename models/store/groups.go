@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
 )
 
@@ -60,4 +61,35 @@ func orNone(list []string) any {
 		return bun.Safe("NULL")
 	}
 	return bun.List(list)
+}
+
+// Requester are the identifiers, "system|value", of the organisation a Group was made for: those it had then, and those its
+// client has now.
+func (v *Snapshot) Requester(g *Group) ([]string, error) {
+	return requester(v.ctx, v.tx, g)
+}
+
+func requester(ctx context.Context, q queryer, g *Group) ([]string, error) {
+	rows, err := q.Query(ctx, `SELECT unnest($2::text[]) UNION SELECT unnest(organization_ids) FROM clients WHERE id = $1`, g.ClientID, g.Organizations)
+	if err != nil {
+		return nil, fmt.Errorf("select the requester: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read the requester: %w", err)
+	}
+	return ids, nil
+}
+
+// MatchedAt is when the match that made a Group was asked for: what is said of its members from then on may be unknown to it.
+func (v *Snapshot) MatchedAt(g *Group) (time.Time, error) {
+	var at time.Time
+	err := v.tx.QueryRow(v.ctx, `SELECT created_at FROM jobs WHERE id = $1`, g.JobID).Scan(&at)
+	if noRows(err) {
+		return g.CreatedAt, nil
+	}
+	if err != nil {
+		return at, fmt.Errorf("select the match: %w", err)
+	}
+	return at, nil
 }

@@ -213,7 +213,7 @@ func (s *Store) PurgeJob(ctx context.Context, id string, now time.Time) (bool, e
 		}
 		purged = true
 		// Chunks before parts: an attempt that is publishing holds its chunk, so its parts are there to be seen afterwards.
-		for _, table := range []string{"job_files", "export_files", "export_refs", "export_attachments", "export_chunks", "export_parts", "match_slices", "downloads"} {
+		for _, table := range []string{"job_files", "export_files", "export_refs", "export_attachments", "export_chunks", "export_parts", "export_withheld", "match_slices", "downloads"} {
 			if _, err := tx.NewDelete().Table(table).Where("job_id = ?", id).Exec(ctx); err != nil {
 				return err
 			}

@@ -155,8 +155,9 @@ const (
 	OutcomeConstrained = "constrained"
 )
 
-// SaveOutcomes commits a slice: all its outcomes and the mark that it is done. A slice that is done stays as it is.
-func (s *Store) SaveOutcomes(ctx context.Context, jobID string, slice int, outcomes []Outcome) error {
+// SaveOutcomes commits a slice: all its outcomes, the consents that the requester submitted with it, and the mark that it is
+// done. A slice that is done stays as it is.
+func (s *Store) SaveOutcomes(ctx context.Context, jobID string, slice int, outcomes []Outcome, consents ...Consent) error {
 	err := s.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE match_slices SET done = true WHERE job_id = $1 AND slice = $2 AND NOT done`, jobID, slice)
 		if err != nil || tag.RowsAffected() == 0 {
@@ -168,7 +169,10 @@ func (s *Store) SaveOutcomes(ctx context.Context, jobID string, slice int, outco
 				o := outcomes[i]
 				return []any{uuid.MustParse(jobID), o.Idx, o.Outcome, o.Reason, o.Member, o.Policy, o.ConsentStart, o.ConsentEnd}, nil
 			}))
-		return err
+		if err != nil {
+			return err
+		}
+		return saveConsents(ctx, tx, consents)
 	})
 	if err != nil {
 		return fmt.Errorf("save outcomes: %w", err)
@@ -215,6 +219,8 @@ type Group struct {
 	Members   int64     `bun:",notnull"`
 	CreatedAt time.Time `bun:",notnull"`
 	ExpiresAt *time.Time
+	// Organizations identify the client it was made for, "system|value".
+	Organizations []string `bun:",array,nullzero,notnull,default:'{}'"`
 }
 
 // AddMatchedGroup stores a Group and takes its members from the match's outcomes. A member matched more than once is in it

@@ -71,6 +71,7 @@ type Deletes struct {
 	// Since and Until bound when they were deleted: after Since, up to Until.
 	Since, Until time.Time
 	Now          time.Time // a Group's consents must cover it
+	JobID        string    // the export: what its chunks kept back of a Group's members is not told
 }
 
 // Deleted streams deleted resources by type and id. Of a Group's members it lists what their consents cover at the moment,
@@ -81,7 +82,8 @@ func (s *Store) Deleted(ctx context.Context, d Deletes, fn func(typ int16, id st
 		  AND ($4::uuid[] IS NULL OR member_id = ANY($4))
 		  AND ($5::uuid IS NULL OR EXISTS (SELECT FROM group_members g WHERE g.group_id = $5 AND g.member_id = t.member_id
 		      AND g.consent_start <= $6 AND g.consent_end > $6 AND (g.policy = 'sensitive' OR t.class & $7 = 0)))
-		ORDER BY type, resource_id`, d.Since, d.Until, nullable(d.Types), d.Members, nullableID(d.GroupID), d.Now, int16(models.ClassSensitive))
+		  AND NOT EXISTS (SELECT FROM export_withheld w WHERE w.job_id = $8 AND w.member_id = t.member_id AND (w.whole OR t.class & $7 <> 0))
+		ORDER BY type, resource_id`, d.Since, d.Until, nullable(d.Types), d.Members, nullableID(d.GroupID), d.Now, int16(models.ClassSensitive), nullableID(d.JobID))
 	if err != nil {
 		return fmt.Errorf("select deleted resources: %w", err)
 	}

@@ -1,0 +1,93 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"pdexbulk/models"
+)
+
+// withdrawals select, by the profile of the Group that was exported, the members of whom it was said since $2 that their data may
+// not be had at $3: all of it, or what is sensitive. Each part reads an index that begins at $2, so the cost is that of what was
+// said lately, not of the Group. $1 is the Group, $4 whom it was made for.
+var withdrawals = map[string]string{
+	models.MatchGroupProfile: `
+		SELECT member_id, true AS whole FROM consent_overrides
+			WHERE revoked_at IS NULL AND greatest(created_at, starts_at) > $2 AND starts_at <= greatest($3, created_at) AND (ends_at IS NULL OR ends_at > $3)
+			  AND (requester = '' OR requester = ANY($4))
+		UNION ALL SELECT member_id, true FROM consents WHERE revoked_at > $2 AND requester = ANY($4)
+		UNION ALL SELECT member_id, true FROM consents WHERE state = 'active' AND ends_at > $2 AND ends_at <= $3 AND requester = ANY($4)
+		UNION ALL SELECT member_id, starts_at > $3 OR ends_at <= $3 FROM consents
+			WHERE state = 'active' AND submitted_at > $2 AND requester = ANY($4) AND (policy = 'regular' OR starts_at > $3 OR ends_at <= $3)
+		UNION ALL SELECT member_id, true FROM group_members WHERE group_id = $1 AND consent_end > $2 AND consent_end <= $3`,
+}
+
+// lateness is how long what was said may take to be seen: the clocks of the processes differ, and a commit takes its time. What
+// an export did see does not count against it, however long ago it was said.
+const lateness = 15 * time.Minute
+
+// Withdrawn reports whether a file of a Group's export, or with nil any of them, may hold data of a member that must not be handed
+// out any more: since it was written, the member or their requester has said so, or the consent has ended.
+func (s *Store) Withdrawn(ctx context.Context, job *models.Job, groupID string, f *models.JobFile, at time.Time) (bool, error) {
+	lo, hi, err := s.span(ctx, job.ID, f)
+	if err != nil {
+		return false, err
+	}
+	return s.withdrawn(ctx, job, groupID, lo, hi, at)
+}
+
+// WithdrawnMember is Withdrawn for what a Group's export has of one member.
+func (s *Store) WithdrawnMember(ctx context.Context, job *models.Job, groupID string, member uuid.UUID, at time.Time) (bool, error) {
+	return s.withdrawn(ctx, job, groupID, member, member, at)
+}
+
+func (s *Store) withdrawn(ctx context.Context, job *models.Job, groupID string, lo, hi uuid.UUID, at time.Time) (bool, error) {
+	if job.TransactionTime == nil {
+		return true, nil // it never ran
+	}
+	g := &Group{ID: groupID}
+	err := s.Pool.QueryRow(ctx, `SELECT client_id, profile, organizations FROM groups WHERE id = $1`, groupID).Scan(&g.ClientID, &g.Profile, &g.Organizations)
+	if noRows(err) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("select group: %w", err)
+	}
+	said, known := withdrawals[g.Profile]
+	if !known {
+		return true, nil
+	}
+	ids, err := requester(ctx, s.Pool, g)
+	if err != nil {
+		return false, err
+	}
+	var found bool
+	err = s.Pool.QueryRow(ctx, `WITH said AS (`+said+`)
+		SELECT EXISTS (SELECT FROM said s JOIN group_members m ON m.group_id = $1 AND m.member_id = s.member_id
+			WHERE m.member_id BETWEEN $6 AND $7 AND (s.whole OR m.policy = 'sensitive')
+			  AND NOT EXISTS (SELECT FROM export_withheld w WHERE w.job_id = $5 AND w.member_id = m.member_id AND (w.whole OR NOT s.whole)))`,
+		groupID, job.TransactionTime.Add(-lateness), at, canonical(ids), job.ID, lo, hi).Scan(&found)
+	if err != nil {
+		return false, fmt.Errorf("select withdrawals: %w", err)
+	}
+	return found, nil
+}
+
+// span returns the bounds of the members whose data a file can hold.
+func (s *Store) span(ctx context.Context, jobID string, f *models.JobFile) (lo, hi uuid.UUID, err error) {
+	if f == nil || f.LastChunk < f.FirstChunk {
+		return models.FirstMember, models.LastID, nil
+	}
+	err = s.Pool.QueryRow(ctx, `SELECT a.lo, b.hi FROM export_chunks a, export_chunks b WHERE (a.job_id, a.chunk) = ($1, $2) AND (b.job_id, b.chunk) = ($1, $3)`,
+		jobID, f.FirstChunk, f.LastChunk).Scan(&lo, &hi)
+	if noRows(err) { // it is being purged
+		return models.FirstMember, models.LastID, nil
+	}
+	if err != nil {
+		return lo, hi, fmt.Errorf("select chunks: %w", err)
+	}
+	return lo, hi, nil
+}
