@@ -27,6 +27,8 @@ type Activities struct {
 	Holder Holder
 	// Retention is how long files live after a job is done.
 	Retention time.Duration
+	// GroupLife is how long the Groups of matches live.
+	GroupLife GroupLife
 
 	batch int // bytes; 0 means batchBytes
 }
@@ -38,6 +40,12 @@ type Holder struct {
 	IDs []string
 	// SensitiveData says how sensitive data is held: "tagged", "excluded" or "untagged".
 	SensitiveData string
+}
+
+// GroupLife says how long Groups live, by whom they are for; 0 for as long as consents last.
+type GroupLife struct {
+	Payer    time.Duration
+	Provider time.Duration
 }
 
 func (a *Activities) now() time.Time {

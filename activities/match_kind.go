@@ -19,6 +19,7 @@ const (
 type matchKind struct {
 	outProfile string // of the Parameters with the Groups
 	buckets    []bucket
+	life       func(GroupLife) time.Duration
 	// judge gives an outcome to people of a slice, each of whom was found to be one member.
 	judge func(context.Context, *Activities, matchRun, []*submitted) error
 }
@@ -49,6 +50,7 @@ var matchKinds = map[models.Operation]matchKind{
 			{store.OutcomeNoMatch, "NonMatchedMembers", noMatchGroup, "nomatch", "Not Matched", "Members that were not matched"},
 			{store.OutcomeConstrained, "ConsentConstrainedMembers", noMatchGroup, "consentconstraint", "Consent Constraint", "Members matched, but constrained by consent"},
 		},
+		life:  func(l GroupLife) time.Duration { return l.Payer },
 		judge: judgeConsents,
 	},
 }

@@ -59,6 +59,9 @@ func (a *Activities) publishMatch(ctx context.Context, jobID string) (*Published
 		return nil, err
 	}
 	r := &matchResult{a: a, kind: kind, job: job, params: params, at: a.now().UTC(), prefix: attemptKey("matches/" + jobID + "/result")}
+	if life := kind.life(a.GroupLife); life > 0 {
+		r.ends = new(r.at.Truncate(time.Second).Add(life))
+	}
 	if err := r.write(ctx, acc); err != nil {
 		return nil, errors.Join(err, r.discard(ctx))
 	}
@@ -66,7 +69,7 @@ func (a *Activities) publishMatch(ctx context.Context, jobID string) (*Published
 	expires := now.Add(a.Retention)
 	group := &store.Group{
 		ID: params.GroupID, ClientID: job.ClientID, JobID: job.ID, Profile: kind.buckets[0].profile, BlobKey: r.groupKey,
-		Members: acc.Matched, CreatedAt: r.at.Truncate(time.Millisecond), Organizations: params.Organizations,
+		Members: acc.Matched, CreatedAt: r.at.Truncate(time.Millisecond), Organizations: params.Organizations, ExpiresAt: r.ends,
 	}
 	done, err := a.Store.CompleteJob(ctx, jobID, r.files, acc, now, expires, func(ctx context.Context, tx bun.Tx) error {
 		return store.AddMatchedGroup(ctx, tx, group)
@@ -99,6 +102,7 @@ type matchResult struct {
 	job      *models.Job
 	params   models.MatchParams
 	at       time.Time
+	ends     *time.Time // of the matched Group
 	prefix   string
 	groupKey string
 	files    []models.JobFile
@@ -298,6 +302,9 @@ func (r *matchResult) frame(b bucket, count int64) (head, tail string, err error
 			ValueReference: organizationReference(r.params.Organizations, r.params.RequesterName),
 			Period:         &fhir.Period{Start: r.job.CreatedAt.UTC().Format(time.DateOnly)},
 		}}
+		if r.ends != nil {
+			g.Characteristic[0].Period.End = r.ends.Format(time.RFC3339)
+		}
 	}
 	g.Identifier = []fhir.Identifier{{System: groupIdentifiers, Value: "urn:uuid:" + id}}
 	meta, err := json.Marshal(fhir.Meta{LastUpdated: fhir.FormatInstant(r.at.UnixMilli()), Profile: []string{b.profile}})

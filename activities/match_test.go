@@ -430,3 +430,26 @@ func TestDamagedRequest(t *testing.T) {
 	require.NotContains(t, err.Error(), "Family")
 	require.Zero(t, b.count("match_outcomes"))
 }
+
+// A Group lives as long as it was told to, and says so.
+func TestGroupLife(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.members(1)
+	b.GroupLife = GroupLife{Payer: 36 * time.Hour, Provider: time.Minute}
+	id, params := b.submit(1, []ask{theirs(0)})
+	r := b.answer(id, params)
+	row, err := b.Store.OwnGroup(t.Context(), "client", params.GroupID)
+	require.NoError(t, err)
+	require.True(t, row.ExpiresAt.Equal(b.now().Truncate(time.Second).Add(36*time.Hour)))
+	require.Equal(t, row.ExpiresAt.UTC().Format(time.RFC3339), r.groups["match"].Characteristic[0].Period.End)
+	require.Equal(t, []string{requesterID}, row.Organizations)
+
+	b.GroupLife = GroupLife{}
+	id, params = b.submit(1, []ask{theirs(0)})
+	r = b.answer(id, params)
+	row, err = b.Store.OwnGroup(t.Context(), "client", params.GroupID)
+	require.NoError(t, err)
+	require.Nil(t, row.ExpiresAt)
+	require.Empty(t, r.groups["match"].Characteristic[0].Period.End)
+}

@@ -146,9 +146,14 @@ type MatchParams struct {
 	// Organizations identify the requester ("system|value"), for consent recipients and the Group's characteristic.
 	Organizations []string `json:"organizations"`
 	RequesterName string   `json:"requesterName"`
+	// Spec is Spec21 when the client wants the answer in PDex 2.1's form, else "".
+	Spec string `json:"spec,omitempty"`
 	// Foreign are the indexes of MemberBundles whose Consent is about another Patient of the same request.
 	Foreign []int32 `json:"foreign,omitempty"`
 }
+
+// Spec21 is the version of PDex in which a match answers with a Parameters resource instead of a manifest.
+const Spec21 = "2.1"
 
 // JobFile is one file of a finished job: the parts of one type in a run of chunks, or one blob of packed lines.
 type JobFile struct {

@@ -206,8 +206,11 @@ func pages(t *testing.T, a *apitest.API, path string, limit int, field string) [
 	t.Helper()
 	var out []string
 	cursor := ""
+	if !strings.Contains(path, "?") {
+		path += "?"
+	}
 	for range 100 {
-		resp := a.Do(t, http.MethodGet, fmt.Sprintf("%s?limit=%d&cursor=%s", path, limit, url.QueryEscape(cursor)), "", bearer)
+		resp := a.Do(t, http.MethodGet, fmt.Sprintf("%s&limit=%d&cursor=%s", path, limit, url.QueryEscape(cursor)), "", bearer)
 		require.Equal(t, http.StatusOK, resp.StatusCode, resp.Text)
 		var page struct {
 			Items []map[string]any

@@ -10,7 +10,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -74,9 +77,13 @@ func (s *Service) AddRoutes(api huma.API) {
 		s.route(api, method, "/fhir/Patient/$export", "patient-export", "Export all patients", kickoff, s.patientExport, exportParameters(false)...)
 		s.route(api, method, "/fhir/Group/{id}/$export", "group-export", "Export a Group", kickoff, s.groupExport, exportParameters(true)...)
 		s.route(api, method, "/fhir/Group/{id}/$davinci-data-export", "davinci-data-export", "Export a Group (Da Vinci ATR and PDex)", kickoff, s.dataExport, exportParameters(true)...)
+		s.route(api, method, "/fhir/Group/{id}/$pdex-p2p-export", "pdex-p2p-export", "Another name of $davinci-data-export", kickoff, s.dataExport, exportParameters(true)...)
 	}
-	s.route(api, http.MethodPost, "/fhir/Group/$bulk-member-match", "bulk-member-match", "Find a payer's members and open their data to the requesting payer (PDex 2.2.0)",
-		kickoff+" The body is a Parameters resource with one MemberBundle a person.", s.memberMatch(&payerMatch))
+	for _, name := range slices.Sorted(maps.Keys(matchOperations)) {
+		s.route(api, http.MethodPost, "/fhir/Group/"+name, name[1:], "Find a payer's members and open their data to the requesting payer (PDex 2.2.0)",
+			kickoff+" The body is a Parameters resource with one MemberBundle a person.", s.memberMatch(matchOperations[name]),
+			headerParameter(specHeader, "2.1 has the finished job answer with the Parameters resource itself, not with a manifest"))
+	}
 	s.route(api, http.MethodGet, "/fhir/Group/{id}", "read-group", "Read a Group of one's own", "", s.readGroup, pathParameter("id", "Group id"))
 	s.route(api, http.MethodGet, "/fhir/Group/{id}/_history/{version}", "read-group-version", "Read a version of a Group of one's own", "", s.readGroup,
 		pathParameter("id", "Group id"), pathParameter("version", "version id"))
@@ -96,7 +103,7 @@ func (s *Service) AddRoutes(api huma.API) {
 // route adds one operation to the API description and serves it. Answers are written by the handler, since most are no
 // JSON that a schema would describe.
 func (s *Service) route(api huma.API, method, path, id, summary, description string, h handler, params ...*huma.Param) {
-	if method == http.MethodGet && (id == "system-export" || id == "patient-export" || id == "group-export" || id == "davinci-data-export") {
+	if method == http.MethodGet && strings.HasSuffix(id, "-export") {
 		id += "-by-query"
 	}
 	op := &huma.Operation{
@@ -133,6 +140,10 @@ func pathParameter(name, description string) *huma.Param {
 
 func queryParameter(name, description string) *huma.Param {
 	return &huma.Param{Name: name, In: "query", Description: description, Schema: &huma.Schema{Type: huma.TypeString}}
+}
+
+func headerParameter(name, description string) *huma.Param {
+	return &huma.Param{Name: name, In: "header", Description: description, Schema: &huma.Schema{Type: huma.TypeString}}
 }
 
 func exportParameters(group bool) []*huma.Param {

@@ -52,6 +52,29 @@ func prefers(h http.Header, name, value string) bool {
 	return false
 }
 
+// specVersion returns the version of PDex whose form of answer a client wants: models.Spec21, or "" for that of today. Asking for
+// one is a custom of the HL7 reference implementation: by a header of its own, which counts first, or as a preference.
+func specVersion(h http.Header) (string, error) {
+	where, version := "http."+specHeader, h.Get(specHeader)
+	if version == "" {
+		where = "http.Prefer"
+		for item := range list(h, "Prefer") {
+			if value, ok := strings.CutPrefix(item, "pdex-spec="); ok {
+				version = strings.Trim(value, `"`)
+			}
+		}
+	}
+	switch {
+	case version == "", version == "2.2", strings.HasPrefix(version, "2.2."):
+		return "", nil
+	case version == models.Spec21, strings.HasPrefix(version, models.Spec21+"."):
+		return models.Spec21, nil
+	}
+	return "", models.Errorf(models.KindInvalid, "this version of PDex is not supported; ask for 2.1 or 2.2").At(where)
+}
+
+const specHeader = "X-PDex-Spec-Version"
+
 // lenient reports whether the client would rather go without what is not supported than be refused.
 func lenient(h http.Header) bool { return prefers(h, "handling", "lenient") }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"pdexbulk/api/answer"
@@ -31,10 +30,13 @@ var payerMatch = matchKind{
 	},
 }
 
-// matchOperations are the names under which member matches are called.
-var matchOperations = []string{"$bulk-member-match"}
+// matchOperations are the member matches by the names they are called by.
+var matchOperations = map[string]*matchKind{
+	"$bulk-member-match":  &payerMatch,
+	"$multi-member-match": &payerMatch, // as drafts of PDex call it
+}
 
-func isMatchOperation(name string) bool { return slices.Contains(matchOperations, name) }
+func isMatchOperation(name string) bool { return matchOperations[name] != nil }
 
 // memberMatch returns the kick-off of a member match. The body is read once, person by person: its structure is checked as a
 // whole, and what was read is stored for the workflow, so a request of any length takes no more memory than its longest
@@ -58,13 +60,17 @@ func (s *Service) startMatch(w http.ResponseWriter, r *http.Request, c *auth.Cal
 	if len(c.Organizations) == 0 {
 		return models.Errorf(models.KindForbidden, "this client is registered without an organisation identifier, so no consent can name it")
 	}
+	spec, err := specVersion(r.Header)
+	if err != nil {
+		return err
+	}
 	ctx := r.Context()
 	job := &models.Job{
 		ID: models.NewID(), ClientID: c.ClientID, Operation: kind.op, RequestURL: s.requestURL(r),
 		IdempotencyKey: idempotencyKey(r.Header), State: models.StateAccepted, CreatedAt: s.now().UTC().Truncate(time.Millisecond),
 	}
 	params := models.MatchParams{
-		BlobKey: "matches/" + job.ID + "/request", GroupID: models.NewID(), Organizations: c.Organizations, RequesterName: c.Organization,
+		BlobKey: "matches/" + job.ID + "/request", GroupID: models.NewID(), Organizations: c.Organizations, RequesterName: c.Organization, Spec: spec,
 	}
 	cut, digest, err := s.storeRequest(ctx, requestBody(w, r, s.MaxBody), kind, &params)
 	if err != nil {

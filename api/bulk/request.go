@@ -35,7 +35,7 @@ func (s *Service) storeRequest(ctx context.Context, body io.Reader, kind *matchK
 	}
 	defer out.Abort()
 	req := &request{slots: kind.slots, out: out, digest: sha256.New(), limit: s.MaxMembers, patients: map[string]bool{}}
-	req.digest.Write([]byte(kind.op))
+	req.digest.Write([]byte(kind.op + " " + models.Operation(params.Spec)))
 	if err := req.read(newDocument(body)); err != nil {
 		return nil, nil, err
 	}

@@ -113,6 +113,11 @@ func (s *Service) complete(w http.ResponseWriter, r *http.Request, job *models.J
 	if err != nil {
 		return models.Errorf(models.KindUnavailable, "the manifest cannot be read at the moment; try again").Wait(5).Because(err)
 	}
+	if whole, err := parametersFile(job, files); err != nil {
+		return err
+	} else if whole != nil {
+		return s.parameters(w, r, job, whole)
+	}
 	m, expires, err := s.manifest(r.Context(), job, files)
 	if err != nil {
 		return err

@@ -190,7 +190,9 @@ func (s Server) group() resource {
 			{"export", GroupExport},
 			{"group-export", GroupExport},
 			{"davinci-data-export", DavinciExport},
+			{"pdex-p2p-export", DavinciExport},
 			{"bulk-member-match", BulkMemberMatch},
+			{"multi-member-match", BulkMemberMatch},
 		},
 	}
 }

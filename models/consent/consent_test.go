@@ -339,9 +339,9 @@ func TestRecheck(t *testing.T) {
 		"over":           {PolicyRegular, &start, &end, Standing{}, end, ReasonExpired},
 		"override":       {PolicySensitive, &start, &end, Standing{Override: true}, noon, ReasonOverride},
 		"revoked":        {PolicySensitive, &start, &end, Standing{Revoked: true}, noon, ReasonRevoked},
-		"another since":  {PolicySensitive, &start, &end, Standing{Current: &Grant{PolicySensitive, &start, &end}}, noon, ReasonPermitted},
-		"one that ended": {PolicySensitive, &start, &end, Standing{Current: &Grant{PolicySensitive, &start, &noon}}, noon, ReasonExpired},
-		"one to come":    {PolicySensitive, &start, &end, Standing{Current: &Grant{PolicySensitive, &end, &end}}, noon, ReasonNotYet},
+		"another since":  {PolicySensitive, &start, &end, Standing{Current: &Grant{Policy: PolicySensitive, Start: &start, End: &end}}, noon, ReasonPermitted},
+		"one that ended": {PolicySensitive, &start, &end, Standing{Current: &Grant{Policy: PolicySensitive, Start: &start, End: &noon}}, noon, ReasonExpired},
+		"one to come":    {PolicySensitive, &start, &end, Standing{Current: &Grant{Policy: PolicySensitive, Start: &end, End: &end}}, noon, ReasonNotYet},
 		"no policy":      {"", &start, &end, Standing{}, noon, ReasonPolicy},
 		"unknown policy": {"#sensitive", &start, &end, Standing{}, noon, ReasonPolicy},
 		"no start":       {PolicyRegular, nil, &end, Standing{}, noon, ReasonNoPeriod},
@@ -349,7 +349,7 @@ func TestRecheck(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			policy, reason := Recheck(Grant{tc.policy, tc.start, tc.end}, tc.standing, Tagged, tc.at)
+			policy, reason := Recheck(Grant{Policy: tc.policy, Start: tc.start, End: tc.end}, tc.standing, Tagged, tc.at)
 			require.Equal(t, tc.want, reason)
 			if reason != ReasonPermitted {
 				tc.policy = ""
@@ -357,11 +357,11 @@ func TestRecheck(t *testing.T) {
 			require.Equal(t, tc.policy, policy)
 		})
 	}
-	granted := Grant{PolicySensitive, &start, &end}
-	policy, _ := Recheck(granted, Standing{Current: &Grant{PolicyRegular, &start, &end}}, Tagged, noon)
+	granted := Grant{Policy: PolicySensitive, Start: &start, End: &end}
+	policy, _ := Recheck(granted, Standing{Current: &Grant{Policy: PolicyRegular, Start: &start, End: &end}}, Tagged, noon)
 	require.Equal(t, PolicyRegular, policy, "the narrower of the two")
 	granted.Policy = PolicyRegular
-	policy, _ = Recheck(granted, Standing{Current: &Grant{PolicySensitive, &start, &end}}, Tagged, noon)
+	policy, _ = Recheck(granted, Standing{Current: &Grant{Policy: PolicySensitive, Start: &start, End: &end}}, Tagged, noon)
 	require.Equal(t, PolicyRegular, policy, "no wider than what was granted")
 	_, reason := Recheck(granted, Standing{}, Untagged, noon)
 	require.Equal(t, ReasonSegments, reason)

@@ -112,7 +112,7 @@ func TestOverrideNeverPermits(t *testing.T) {
 		in.MemberOverride = true
 		require.False(t, DecideP2P(c, in).Permit)
 		policy := rapid.SampledFrom([]string{PolicyRegular, PolicySensitive, ""}).Draw(t, "policy")
-		policy, _ = Recheck(Grant{policy, c.Start, c.End}, Standing{Override: true}, in.StoreMode, in.At)
+		policy, _ = Recheck(Grant{Policy: policy, Start: c.Start, End: c.End}, Standing{Override: true}, in.StoreMode, in.At)
 		require.Empty(t, policy)
 	})
 }
@@ -151,7 +151,7 @@ func TestNothingThatStandsWidens(t *testing.T) {
 			hours := func(what string) *time.Time {
 				return new(noon.Add(time.Duration(rapid.IntRange(-6, 6).Draw(t, label+what)) * time.Hour))
 			}
-			return Grant{rapid.SampledFrom([]string{PolicyRegular, PolicySensitive}).Draw(t, label), hours(" start"), hours(" end")}
+			return Grant{Policy: rapid.SampledFrom([]string{PolicyRegular, PolicySensitive}).Draw(t, label), Start: hours(" start"), End: hours(" end")}
 		}
 		g, mode := grant("granted"), mostly(t, "mode", Tagged, Excluded, Untagged)
 		before, _ := Recheck(g, Standing{}, mode, noon)

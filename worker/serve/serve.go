@@ -21,10 +21,12 @@ import (
 
 // Config is what a worker is told beyond what every process is.
 type Config struct {
-	HolderName    string        `env:"PDEX_HOLDER_NAME" envDefault:"This payer" help:"name of the payer whose data this is"`
-	HolderIDs     []string      `env:"PDEX_HOLDER_IDS" help:"its organisation identifiers, system|value, separated by commas; consents must name one"`
-	SensitiveData string        `env:"PDEX_SENSITIVE_DATA" envDefault:"untagged" help:"how sensitive data is held: tagged, excluded or untagged; untagged refuses consents to non-sensitive data only"`
-	Retention     time.Duration `env:"PDEX_FILE_RETENTION" envDefault:"72h" help:"how long the files of a finished job live"`
+	HolderName     string        `env:"PDEX_HOLDER_NAME" envDefault:"This payer" help:"name of the payer whose data this is"`
+	HolderIDs      []string      `env:"PDEX_HOLDER_IDS" help:"its organisation identifiers, system|value, separated by commas; consents must name one"`
+	SensitiveData  string        `env:"PDEX_SENSITIVE_DATA" envDefault:"untagged" help:"how sensitive data is held: tagged, excluded or untagged; untagged refuses consents to non-sensitive data only"`
+	Retention      time.Duration `env:"PDEX_FILE_RETENTION" envDefault:"72h" help:"how long the files of a finished job live"`
+	PayerGroups    time.Duration `env:"PDEX_PAYER_GROUP_TTL" envDefault:"0" help:"how long the Group of a match for a payer lives; 0 for as long as its members' consents"`
+	ProviderGroups time.Duration `env:"PDEX_PROVIDER_GROUP_TTL" envDefault:"720h" help:"how long the Group of a match for a provider lives; 0 without end"`
 }
 
 // Check reports what is wrong with the configuration.
@@ -34,6 +36,10 @@ func (c Config) Check() error {
 		return errors.New("PDEX_SENSITIVE_DATA: not tagged, excluded or untagged")
 	case c.Retention <= 0:
 		return errors.New("PDEX_FILE_RETENTION: not a positive duration")
+	case c.PayerGroups < 0:
+		return errors.New("PDEX_PAYER_GROUP_TTL: a negative duration")
+	case c.ProviderGroups < 0:
+		return errors.New("PDEX_PROVIDER_GROUP_TTL: a negative duration")
 	}
 	return nil
 }
@@ -57,7 +63,8 @@ func Setup(ctx context.Context, p *boot.Process, cfg *Config) error {
 	w.RegisterWorkflow(workflows.Sweep)
 	w.RegisterActivity(&activities.Activities{
 		Store: p.Store, Files: p.Blob, Log: p.Log, ImportRoots: p.Config.Work.ImportRoots, Retention: cfg.Retention,
-		Holder: activities.Holder{Name: cfg.HolderName, IDs: cfg.HolderIDs, SensitiveData: cfg.SensitiveData},
+		Holder:    activities.Holder{Name: cfg.HolderName, IDs: cfg.HolderIDs, SensitiveData: cfg.SensitiveData},
+		GroupLife: activities.GroupLife{Payer: cfg.PayerGroups, Provider: cfg.ProviderGroups},
 	})
 	go sweep(ctx, p)
 	if err := workflows.StartSweeps(ctx, p.Temporal, p.Config.Temporal.TaskQueue); err != nil {
