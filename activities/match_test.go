@@ -1,9 +1,11 @@
 package activities
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -452,4 +454,87 @@ func TestGroupLife(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, row.ExpiresAt)
 	require.Empty(t, r.groups["match"].Characteristic[0].Period.End)
+}
+
+// The guide's own requests, against the members that the guide's old payer has, when their consents are in force and when they
+// are not. Its second person's birth date is another than that of the old payer's Patient/2002.
+func TestGuideExamples(t *testing.T) {
+	t.Parallel()
+	const dir = "../../shared/spec/examples"
+	if _, err := os.Stat(dir); err != nil {
+		t.Skip("the guide's examples are not there")
+	}
+	read := func(name string) []byte {
+		text, err := os.ReadFile(dir + "/" + name)
+		require.NoError(t, err)
+		return text
+	}
+	b := setup(t)
+	var held bytes.Buffer
+	for _, name := range []string{"1001", "2002", "100", "payer-member-001"} {
+		require.NoError(t, json.Compact(&held, read("pdex-2.2.0/Patient-"+name+".json")))
+		held.WriteByte('\n')
+	}
+	b.loadText(held.String(), models.ImportLive)
+	for _, tc := range []struct {
+		request string
+		at      string
+		want    map[string][]string // by outcome, our Patients or the submitted ones
+		reasons []string
+	}{
+		{"pdex-2.2.0/Parameters-payer-multi-member-match-in.json", "2024-01-15", map[string][]string{"match": {"Patient/1001"}}, []string{"permitted"}},
+		{"pdex-2.2.0/Parameters-payer-multi-member-match-in.json", "2026-11-23", map[string][]string{"match": nil, "consentconstraint": {"#patient-1"}}, []string{"consent-expired"}},
+		{"assembled/bulk-member-match-request.2members.json", "2024-01-15", map[string][]string{"match": {"Patient/1001"}, "nomatch": {"#patient-2"}}, []string{"permitted", ""}},
+		{"assembled/bulk-member-match-request.2members.json", "2023-11-30", map[string][]string{"match": nil, "consentconstraint": {"#patient-1"}, "nomatch": {"#patient-2"}}, []string{"consent-not-yet", ""}},
+		{"assembled/bulk-member-match-request.2members.json", "2024-04-01", map[string][]string{"match": nil, "consentconstraint": {"#patient-1"}, "nomatch": {"#patient-2"}}, []string{"consent-expired", ""}},
+	} {
+		at, err := time.Parse(time.DateOnly, tc.at)
+		require.NoError(t, err)
+		b.clock.Store(at.UnixMilli())
+		id, params := b.submit(1, asksOf(t, read(tc.request)))
+		r := b.answer(id, params)
+		got := map[string][]string{}
+		for code, g := range r.groups {
+			got[code] = nil
+			for _, m := range g.Member {
+				got[code] = append(got[code], m.Entity.Reference)
+			}
+		}
+		require.Equal(t, tc.want, got, "%s on %s", tc.request, tc.at)
+		for i, reason := range tc.reasons {
+			if reason != "" {
+				require.Equal(t, reason, r.outcomes[i].Reason)
+			}
+		}
+	}
+}
+
+// asksOf takes the MemberBundles out of a Parameters resource.
+func asksOf(t *testing.T, request []byte) []ask {
+	t.Helper()
+	var p struct {
+		Parameter []struct {
+			Part []struct {
+				Name     string
+				Resource json.RawMessage
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal(request, &p))
+	var asks []ask
+	for _, bundle := range p.Parameter {
+		var a ask
+		for _, part := range bundle.Part {
+			switch part.Name {
+			case "MemberPatient":
+				a.patient = string(part.Resource)
+			case "CoverageToMatch":
+				a.coverage = string(part.Resource)
+			case "Consent":
+				a.consent = string(part.Resource)
+			}
+		}
+		asks = append(asks, a)
+	}
+	return asks
 }

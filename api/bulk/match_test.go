@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -212,7 +214,7 @@ func TestMatchRefuses(t *testing.T) {
 		{"an element too large", `{"language":"` + big(2<<20) + `","resourceType":"Parameters"}`, 413, "Parameters"},
 		{"a name too large", `{"` + big(2<<20) + `":1,"resourceType":"Parameters"}`, 413, "Parameters"},
 	}
-	require.GreaterOrEqual(t, len(tests), 60)
+	require.GreaterOrEqual(t, len(tests), 100)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			resp := c.Do(t, http.MethodPost, matchPath, tt.body, apitest.Async, apitest.FHIR, apitest.JSON)
@@ -480,4 +482,30 @@ func beginMatch(t *testing.T, c *apitest.Caller, length int, body string) *net.T
 		matchPath, u.Host, c.Token, apitest.Async, apitest.FHIR, apitest.JSON, length, body)
 	require.NoError(t, err)
 	return conn.(*net.TCPConn)
+}
+
+// The guide's own requests are sound, but for those of the match for providers, which is another operation.
+func TestMatchTakesTheGuidesExamples(t *testing.T) {
+	t.Parallel()
+	const dir = "../../../shared/spec/examples"
+	if _, err := os.Stat(dir); err != nil {
+		t.Skip("the guide's examples are not there")
+	}
+	c := startPayer(t, nil)
+	for name, members := range map[string]int{
+		"pdex-2.2.0/Parameters-payer-multi-member-match-in.json": 1,
+		"assembled/bulk-member-match-request.2members.json":      2,
+	} {
+		body, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		var params models.MatchParams
+		require.NoError(t, json.Unmarshal(c.KickOff(t, http.MethodPost, matchPath, string(body)).Params, &params))
+		require.Equal(t, members, params.Members, name)
+		require.Empty(t, params.Foreign, "D-06: Patient/1 is not in the request")
+	}
+	for _, name := range []string{"pdex-2.2.0/Parameters-payer-multi-member-match-out.json", "hrex-1.0.0/Parameters-member-match-in.json"} {
+		body, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		c.Do(t, http.MethodPost, matchPath, string(body), apitest.Async, apitest.FHIR, apitest.JSON).Refused(t, 422)
+	}
 }
