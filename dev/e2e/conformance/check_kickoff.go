@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"pdexbulk/dev/client"
@@ -316,5 +317,17 @@ var matchChecks = []check{
 	{id: "KM-13", about: "a request for one person runs to its end", run: func(t *T) {
 		request, _ := t.request(29, 1)
 		t.match(t.payer(), request).matched(t)
+	}},
+	{id: "KM-15", about: "a request over the limit of members is a 413 or 422 that states it", run: func(t *T) {
+		request, _ := t.request(30, 1)
+		many := change(request, func(bundles []any) []any {
+			for len(bundles) <= matchMembers {
+				bundles = append(bundles, bundles[0])
+			}
+			return bundles
+		})
+		a := t.postMatch(t.payer(), many)
+		t.refused("over the limit", a, 413, 422)
+		t.check(strings.Contains(a.get("issue.0.diagnostics").Str, strconv.Itoa(matchMembers)), "the limit is not stated")
 	}},
 }

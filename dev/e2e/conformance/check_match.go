@@ -7,6 +7,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"pdexbulk/dev/client"
 	"pdexbulk/dev/seed"
 )
 
@@ -93,7 +94,8 @@ func (t *T) matrix() *matrix {
 			return out
 		})
 		t.check(len(m.submitted) == len(cases), "there are not enough members for %d cases", len(cases))
-		m.matchResult = t.match(t.register("payer-matrix", "payer", allData, matching), request)
+		c, rename := t.alone("payer-matrix", "1000000051")
+		m.matchResult = t.match(c, rename(request))
 		return m
 	})
 }
@@ -250,7 +252,23 @@ var bucketChecks = []check{
 		t.must(r.job.Delete(t.ctx))
 		t.refused("after DELETE", t.get(c, r.job.StatusURL), 404)
 	}},
-	{id: "MD-07", about: "a choice of version by header is nobody's rule", run: func(t *T) { t.na("a custom of the reference implementation") }},
+	{id: "MD-07", about: "asked for PDex 2.1, the poll answers with the Parameters; for 2.2, with a manifest", run: func(t *T) {
+		c := t.payer()
+		request, _ := t.request(57, 3)
+		for _, custom := range []struct{ name, value string }{{"X-PDex-Spec-Version", "2.1"}, {"Prefer", "respond-async, pdex-spec=2.1"}} {
+			h := posting()
+			h.Set(custom.name, custom.value)
+			job := t.start(c, http.MethodPost, "Group/$bulk-member-match", nil, h, request)
+			a := t.poll(c, job)
+			t.check(a.get("resourceType").Str == "Parameters" && a.get(`parameter.#(name=="MatchedMembers").resource.resourceType`).Str == "Group", "%s: there are no Parameters", custom.name)
+		}
+		h := posting()
+		h.Set("X-PDex-Spec-Version", "2.2")
+		a := t.poll(c, t.start(c, http.MethodPost, "Group/$bulk-member-match", nil, h, request))
+		t.check(a.get("output.0.type").Exists(), "2.2: there is no manifest")
+		h.Set("X-PDex-Spec-Version", "1.0")
+		t.refused("1.0", t.call(c, http.MethodPost, "Group/$bulk-member-match", h, request), 400)
+	}},
 }
 
 // nobody is a match about one stranger.
@@ -303,7 +321,112 @@ var consentChecks = []check{
 	{id: "CF-07", about: "a consent to everything is complied with", run: func(t *T) { t.matrix().in(t, codeMatched, "plain") }},
 	{id: "CF-11", about: "a consent that has ended since the match opens nothing", slow: true, run: func(t *T) { t.ended() }},
 	{id: "RC-01", about: "whose consent has ended since the match is left out, the others come", slow: true, run: func(t *T) { t.ended() }},
+	{id: "CF-01", about: "a consent to all, and one without sensitive data, are complied with where such data are tagged", run: func(t *T) {
+		t.matrix().in(t, codeMatched, "plain", "regular")
+		t.matrix().in(t, codeConstrained, "another policy")
+	}},
+	{id: "CF-10", about: "two members who fit are none", run: func(t *T) {
+		request, _ := t.request(58, 1)
+		id := ""
+		request = change(request, func(bundles []any) []any {
+			p, c := resource(bundles[0], "MemberPatient"), resource(bundles[0], "CoverageToMatch")
+			id = p["id"].(string)
+			p["name"], p["birthDate"], p["gender"] = []any{doc{"family": "Conform", "given": []any{"Dora"}}}, "1972-02-02", "female"
+			p["identifier"] = []any{doc{"system": "urn:example:conformance", "value": "cx-3"}}
+			c["subscriberId"], c["identifier"] = "cx-3", []any{doc{"system": "urn:example:conformance", "value": "cx-3"}}
+			return bundles
+		})
+		in := t.match(t.payer(), request).bucket(id)
+		t.check(len(in) == 1 && in[0] == codeNoMatch, "they are in %v", in)
+	}},
+	{id: "CF-12", about: "consents are kept for administrators, and not to be had over FHIR", run: func(t *T) {
+		m := t.matrix()
+		id := strings.TrimPrefix(m.matched(t).Get("member.0.entity.reference").Str, "Patient/")
+		var list struct{ Items []struct{ ID, State string } }
+		t.must(t.ours().Admin(t.ctx, http.MethodGet, "/admin/consents?patient="+id, nil, &list))
+		t.check(len(list.Items) > 0, "there is none")
+		var one struct{ Consent doc }
+		t.must(t.ours().Admin(t.ctx, http.MethodGet, "/admin/consents/"+list.Items[0].ID, nil, &one))
+		t.check(one.Consent["resourceType"] == "Consent", "it is not the Consent that was submitted")
+		c := t.world.client("payer-matrix", t.world.key, allData)
+		t.refused("reading it", t.get(c, "Consent/"+list.Items[0].ID), 404, 403, 400)
+		t.refused("searching for it", t.get(c, "Consent?patient="+id), 404, 403, 400)
+	}},
+	{id: "RC-03", about: "what a member told the plan stands above the consent: at the match, in an export, and for files that are there", run: func(t *T) {
+		o := t.overridden()
+		t.check(len(o.before.lines["Patient"]) == 2, "%d of 2 were exported before", len(o.before.lines["Patient"]))
+		t.check(len(o.after.lines["Patient"]) == 1 && o.after.lines["Patient"][0].Get("id").Str != o.patient, "they were exported all the same")
+		t.refused("a file with their data", o.file, 410, 404)
+		t.check(len(o.again.group(codeConstrained).Get("member").Array()) == 1, "they were matched again")
+	}},
+	{id: "RC-04", about: "nothing tells whom an export left out", run: func(t *T) {
+		o := t.overridden()
+		for typ, lines := range o.after.lines {
+			for _, line := range lines {
+				t.check(!strings.Contains(line.Raw, o.patient), "%s names them", typ)
+			}
+		}
+	}},
+	{id: "PV-03", about: "payers are told who is constrained by consent", run: func(t *T) {
+		t.check(len(t.matrix().group(codeConstrained).Get("member").Array()) > 0, "there is no such Group")
+	}},
+	{id: "PV-04", about: "the Group of the constrained is of those in the request, without reasons", run: func(t *T) {
+		m := t.matrix()
+		submitted := map[string]bool{}
+		for _, id := range m.submitted {
+			submitted[id] = true
+		}
+		g := m.group(codeConstrained)
+		for _, member := range g.Get("member").Array() {
+			t.check(submitted[contained(g, member).Get("id").Str], "somebody else is in it")
+		}
+		t.check(!strings.Contains(g.Raw, "opt-out"), "it tells of opt-outs")
+	}},
+	{id: "EX-01", about: "a Group may be short-lived", run: func(t *T) {
+		t.na("Groups of payers live as long as consents, unless PDEX_PAYER_GROUP_TTL says otherwise")
+	}},
+	{id: "EX-04", about: "the Group of a payer has no end of its own", run: func(t *T) {
+		t.check(!t.matrix().matched(t).Get("characteristic.0.period.end").Exists(), "it has")
+	}},
 	{id: "EX-05", about: "a consent's end is the end of what it opens", slow: true, run: func(t *T) { t.ended() }},
+}
+
+// overridden is what came of two people, one of whom told us between two exports not to share.
+type overridden struct {
+	client        *client.Client
+	patient       string // our id of the one
+	before, after *export
+	file          answer // for a file of before, when they had told us
+	again         matchResult
+}
+
+func (t *T) overridden() *overridden {
+	t.ours()
+	return t.world.overridden.get(func() *overridden {
+		request, truth := t.request(59, 30)
+		request = change(request, func(bundles []any) []any {
+			var out []any
+			for i, row := range truth {
+				if row.Expect == seed.Matched && len(out) < 2 {
+					out = append(out, bundles[i])
+				}
+			}
+			return out
+		})
+		o := &overridden{}
+		c, rename := t.alone("payer-overridden", "1000000059")
+		o.client = c
+		group := t.match(c, rename(request)).matched(t)
+		path := "Group/" + group.Get("id").Str + "/$davinci-data-export?_type=Patient"
+		o.patient = strings.TrimPrefix(group.Get("member.0.entity.reference").Str, "Patient/")
+		o.before = t.export(c, path, nil)
+		said := doc{"patient": o.patient, "requester": seed.NPISystem + "|1000000059", "source": "phone"}
+		t.must(t.world.sys.Admin(t.ctx, http.MethodPost, "/admin/consent-overrides", said, nil))
+		o.file = t.get(c, o.before.m.Output[0].URL)
+		o.after = t.export(c, path, nil)
+		o.again = t.match(c, rename(request))
+		return o
+	})
 }
 
 // ended matches two people, one of whom has a consent that ends soon, and exports when it has.
@@ -320,8 +443,8 @@ func (t *T) ended() {
 		provision(out[0])["period"].(doc)["end"] = end.UTC().Format(time.RFC3339)
 		return out
 	})
-	c := t.payer()
-	group := t.match(c, request).matched(t)
+	c, rename := t.alone("check-ended-"+strings.ToLower(t.id), "10000000"+strings.ToLower(t.id[len(t.id)-2:]))
+	group := t.match(c, rename(request)).matched(t)
 	t.check(len(group.Get("member").Array()) == 2, "%d of 2 were matched", len(group.Get("member").Array()))
 	t.wait(time.Until(end) + 2*time.Second)
 	x := t.export(c, "Group/"+group.Get("id").Str+"/$export?_type=Patient", nil)

@@ -222,6 +222,21 @@ func (t *T) start(c *client.Client, method, path string, query url.Values, h htt
 	return job
 }
 
+// poll polls a job until it is done and returns the answer.
+func (t *T) poll(c *client.Client, job *client.Job) answer {
+	for {
+		a := t.get(c, job.StatusURL)
+		switch a.status {
+		case http.StatusOK:
+			return a
+		case http.StatusAccepted, http.StatusTooManyRequests:
+			t.wait(200 * time.Millisecond)
+		default:
+			t.fail("a poll answers %d", a.status)
+		}
+	}
+}
+
 // finish waits for a job and downloads everything.
 func (t *T) finish(c *client.Client, job *client.Job) *export {
 	m, err := job.Wait(t.ctx, nil)

@@ -29,6 +29,8 @@ const (
 	// short enough to wait for their end.
 	retention = 25 * time.Second
 	members   = 200
+	// matchMembers is how many people a match request may have in a system of our own.
+	matchMembers = 150
 )
 
 // allData is the scope of a client that may export everything; matching that of the operation, too.
@@ -53,6 +55,7 @@ type world struct {
 	special    once[*export]
 	groups     once[*payers]
 	matrix     once[*matrix]
+	overridden once[*overridden]
 	jobAway    *client.Job // done before the database went away
 	clientAway *client.Client
 }
@@ -97,7 +100,7 @@ func (w *world) start(ctx context.Context) (err error) {
 	w.sys, err = system.Start(ctx, demo.Holder(system.Options{
 		Stack:       stack.Options{Ephemeral: true, Out: io.Discard, DatabaseURL: w.postgres.URL("")},
 		ImportRoots: []string{data}, Port: port, Binaries: bin,
-		Env: []string{"PDEX_FILE_RETENTION=" + retention.String()},
+		Env: []string{"PDEX_FILE_RETENTION=" + retention.String(), "PDEX_MATCH_MEMBERS=" + strconv.Itoa(matchMembers)},
 	}))
 	if err != nil {
 		return err
@@ -221,6 +224,20 @@ func (w *world) register(ctx context.Context, id string, kind models.ClientKind,
 		return nil, err
 	}
 	return w.client(id, w.key, strings.Join(scopes, " ")), nil
+}
+
+// alone registers a payer of an organisation of its own, and returns how a request is made to name it. What comes of such requests
+// bears on no other payer: consents to one say nothing of another.
+func (t *T) alone(id, npi string) (*client.Client, func(request []byte) []byte) {
+	p := system.Partner{
+		ID: id, Name: id, Kind: models.ClientPayer, Scopes: []string{allData, matching}, Organization: "Payer " + npi,
+		OrganizationIDs: []string{seed.NPISystem + "|" + npi},
+	}
+	_, err := t.ours().RegisterKey(t.ctx, p, t.world.key)
+	t.must(err)
+	return t.world.client(id, t.world.key, allData+" "+matching), func(request []byte) []byte {
+		return bytes.ReplaceAll(request, []byte(seed.RequesterNPI), []byte(npi))
+	}
 }
 
 // client returns a client that does not wait as long as it is asked to: jobs are short here.
