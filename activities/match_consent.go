@@ -30,9 +30,10 @@ func judgeConsents(ctx context.Context, a *Activities, m matchRun, found []*subm
 	}
 	for i, p := range found {
 		standing := said[members[i]]
+		_, foreign := slices.BinarySearch(m.params.Foreign, p.outcome.Idx)
 		input := consent.Input{
 			At: m.at, Requester: m.params.Organizations, Holder: a.Holder.IDs, StoreMode: consent.StoreMode(a.Holder.SensitiveData),
-			SubmittedPatientID: p.patient, ForeignPatient: slices.Contains(m.params.Foreign, p.outcome.Idx),
+			SubmittedPatientID: p.patient, ForeignPatient: foreign,
 			MemberOverride: standing.Override, RevokedAt: standing.RevokedAt,
 		}
 		decision := consent.Decide(p.consent, input)

@@ -148,7 +148,7 @@ type MatchParams struct {
 	RequesterName string   `json:"requesterName"`
 	// Spec is Spec21 when the client wants the answer in PDex 2.1's form, else "".
 	Spec string `json:"spec,omitempty"`
-	// Foreign are the indexes of MemberBundles whose Consent is about another Patient of the same request.
+	// Foreign are, in ascending order, the indexes of MemberBundles whose Consent is about another Patient of the same request.
 	Foreign []int32 `json:"foreign,omitempty"`
 }
 
