@@ -82,7 +82,7 @@ func routes(t *testing.T) http.Handler {
 	codec, err := boot.ParseCodec("test:" + strings.Repeat("A", 43) + "=")
 	require.NoError(t, err)
 	p := &boot.Process{
-		Config: boot.Config{HTTP: boot.HTTPConfig{BaseURL: "https://payer.example.com/fhir"}},
+		Config: boot.Config{Dev: true, HTTP: boot.HTTPConfig{BaseURL: "https://payer.example.com/fhir"}},
 		Log:    slog.New(slog.DiscardHandler), Health: boot.NewHealth(0), Codec: codec,
 	}
 	h, _, err := server.Handler(p, &server.Config{AdminToken: "secret"})

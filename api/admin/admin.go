@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"pdexbulk/api/answer"
+	"pdexbulk/api/audit"
 	"pdexbulk/api/auth"
 	"pdexbulk/models"
 	"pdexbulk/models/store"
@@ -35,6 +36,9 @@ type Service struct {
 	ImportRoots []string
 	// Limits go with every import that is started.
 	Limits workflows.Limits
+	// Audit is where changes are recorded, Sealer what chains and verifies the log.
+	Audit  *audit.Log
+	Sealer *audit.Sealer
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -68,6 +72,7 @@ func (s *Service) AddRoutes(api huma.API) {
 	huma.Register(api, outcomes, s.listOutcomes)
 	s.addCredentialRoutes(api, op)
 	s.addConsentRoutes(api, op)
+	s.addAuditRoutes(api, op)
 }
 
 // Page is the paging of a list.

@@ -23,7 +23,8 @@ func (s *Service) addCredentialRoutes(api huma.API, op func(method, path, id, su
 	huma.Register(api, administrators(op(http.MethodDelete, "/admin/credentials/{id}", "revoke-credential", "Revoke a credential, at once and for good", http.StatusNoContent), true), s.revokeCredential)
 }
 
-type credentialBody struct {
+// CredentialBody says what credential to make.
+type CredentialBody struct {
 	Name      string      `json:"name" minLength:"1" maxLength:"200" doc:"of the person or program it is for"`
 	Role      models.Role `json:"role" enum:"operator,optout-editor,auditor,administrator"`
 	ExpiresAt time.Time   `json:"expiresAt" doc:"at most 366 days away"`
@@ -31,7 +32,7 @@ type credentialBody struct {
 
 type credentialView struct {
 	ID string `json:"id"`
-	credentialBody
+	CredentialBody
 	CreatedBy string     `json:"createdBy"`
 	CreatedAt time.Time  `json:"createdAt"`
 	RevokedAt *time.Time `json:"revokedAt,omitempty"`
@@ -40,7 +41,7 @@ type credentialView struct {
 func viewCredential(c models.Credential) credentialView {
 	return credentialView{
 		ID: c.ID, CreatedBy: c.CreatedBy, CreatedAt: c.CreatedAt, RevokedAt: c.RevokedAt,
-		credentialBody: credentialBody{Name: c.Name, Role: c.Role, ExpiresAt: c.ExpiresAt},
+		CredentialBody: CredentialBody{Name: c.Name, Role: c.Role, ExpiresAt: c.ExpiresAt},
 	}
 }
 
@@ -55,7 +56,7 @@ type reasonHeader struct {
 
 func (s *Service) createCredential(ctx context.Context, in *struct {
 	reasonHeader
-	Body credentialBody
+	Body CredentialBody
 },
 ) (*struct{ Body newCredential }, error) {
 	secret := rand.Text() + rand.Text() // 256 bits

@@ -13,6 +13,7 @@ import (
 
 	"pdexbulk/api/answer"
 	"pdexbulk/models"
+	"pdexbulk/models/trail"
 )
 
 // Actor is who sends an admin request.
@@ -41,8 +42,10 @@ const (
 	RoleKey = "role"
 	// ReasonKey is true for operations that need a reason in X-Reason.
 	ReasonKey = "reason"
-	// PersonKey is true for operations that show or change what is held of single persons.
+	// PersonKey is true for operations that show what is held of single persons: they are recorded before they are answered.
 	PersonKey = "person"
+	// ReadKey is true for operations that change nothing although their method says so.
+	ReadKey = "read"
 )
 
 // ReasonHeader tells why a change is made. It goes into the audit log as it is, so it must not tell of a person.
@@ -87,7 +90,13 @@ func (s *Service) Identify(r *http.Request) (Actor, error) {
 	if s.Token == "" || subtle.ConstantTimeCompare(given[:], want[:]) != 1 {
 		return Actor{}, errNoAdmin
 	}
-	return Actor{ID: BootstrapID, Role: models.RoleAdministrator}, nil
+	return known(r.Context(), Actor{ID: BootstrapID, Role: models.RoleAdministrator}), nil
+}
+
+// known notes in the request's audit event who it is from.
+func known(ctx context.Context, a Actor) Actor {
+	trail.Of(ctx).From(trail.ActorAdmin, a.ID)
+	return a
 }
 
 // holder finds whose credential a token of ours is. It is read every time, so that revoking one takes effect at once.
@@ -104,7 +113,7 @@ func (s *Service) holder(ctx context.Context, named string) (Actor, error) {
 	if subtle.ConstantTimeCompare(given[:], c.SecretHash) != 1 || !c.Good(s.now()) {
 		return Actor{}, errNoAdmin
 	}
-	return Actor{ID: c.ID, Role: c.Role}, nil
+	return known(ctx, Actor{ID: c.ID, Role: c.Role}), nil
 }
 
 // Authorize checks that a request comes from an administrator.
@@ -122,6 +131,9 @@ func (s *Service) Authorize(r *http.Request) error {
 // guard lets a request through to its handler when the credential's role may call the operation.
 func (s *Service) guard(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
+	op := ctx.Operation()
+	entry := trail.Of(r.Context())
+	entry.Action = op.OperationID
 	actor, err := s.Identify(r)
 	if err != nil {
 		if models.KindOf(err) == models.KindUnauthorized {
@@ -130,11 +142,19 @@ func (s *Service) guard(ctx huma.Context, next func(huma.Context)) {
 		answer.Refuse(w, r, s.Log, err)
 		return
 	}
-	if !slices.Contains(rolesFor(ctx.Operation()), actor.Role) {
+	if !slices.Contains(rolesFor(op), actor.Role) {
 		answer.Refuse(w, r, s.Log, models.Errorf(models.KindForbidden, "this credential's role does not allow it"))
 		return
 	}
-	if _, err := reason(r, ctx.Operation()); err != nil {
+	if entry.Reason, err = reason(r, op); err != nil {
+		answer.Refuse(w, r, s.Log, err)
+		return
+	}
+	if id := r.PathValue("id"); models.ValidClientID(id) {
+		entry.Target = id
+	}
+	entry.Important, _ = op.Metadata[PersonKey].(bool)
+	if err := s.announce(r, op, entry); err != nil {
 		answer.Refuse(w, r, s.Log, err)
 		return
 	}
@@ -151,4 +171,18 @@ func reason(r *http.Request, op *huma.Operation) (string, error) {
 		return "", models.Errorf(models.KindInvalid, "must be at most %d bytes of plain text", maxReason).At(ReasonHeader)
 	}
 	return text, nil
+}
+
+// announce records a change before it is tried, so that none is made that nobody can be asked about.
+func (s *Service) announce(r *http.Request, op *huma.Operation, entry *trail.Entry) error {
+	if reads, _ := op.Metadata[ReadKey].(bool); reads || op.Method == http.MethodGet {
+		return nil
+	}
+	e := trail.New(s.now())
+	e.Kind, e.Actor, e.Action, e.Outcome = entry.Kind, entry.Actor, entry.Action, trail.Begun
+	e.Target, e.Reason, e.Source, e.Route = entry.Target, entry.Reason, entry.Source, r.Pattern
+	if err := s.Audit.Write(r.Context(), e); err != nil {
+		return models.Errorf(models.KindUnavailable, "the audit log cannot be written at the moment; try again").Wait(5).Because(err)
+	}
+	return nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"pdexbulk/api/udap"
 	"pdexbulk/models"
+	"pdexbulk/models/trail"
 )
 
 const (
@@ -176,6 +177,8 @@ func (s *Server) clientOf(ctx context.Context, form url.Values, audiences ...str
 		return models.Client{}, nil, invalidRequest("udap is not supported, or not 1")
 	}
 	client, a, err := s.authenticateClient(ctx, form, audiences)
+	note := trail.Of(ctx)
+	note.Client = client.ID // a claim, as long as err is not nil
 	if errors.Is(err, errStoreTrouble) {
 		return client, nil, s.busy(ctx, err)
 	}
@@ -184,6 +187,7 @@ func (s *Server) clientOf(ctx context.Context, form url.Values, audiences ...str
 		s.log.InfoContext(ctx, "client authentication failed", slog.String("client", client.ID), slog.Any("reason", err))
 		return client, nil, errClient
 	}
+	note.From(trail.ActorClient, client.ID)
 	return client, a, nil
 }
 

@@ -26,6 +26,7 @@ import (
 	"pdexbulk/models"
 	"pdexbulk/models/blob"
 	"pdexbulk/models/store"
+	"pdexbulk/models/trail"
 	"pdexbulk/workflows"
 )
 
@@ -51,6 +52,8 @@ type Service struct {
 	// Presign is how long signed URLs of an export's files live; 0 has the files served here, to whoever has a token. It needs a
 	// file store that can sign.
 	Presign time.Duration
+	// Admit, unless nil, refuses the requests of a client that sends too many.
+	Admit func(clientID string) error
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 
@@ -120,11 +123,25 @@ func (s *Service) route(api huma.API, method, path, id, summary, description str
 	api.OpenAPI().AddOperation(op)
 	api.Adapter().Handle(op, func(ctx huma.Context) {
 		r, w := humago.Unwrap(ctx)
+		entry := trail.Of(r.Context())
+		entry.Action, entry.Route = id, r.Pattern
 		caller, err := s.Auth.Authenticate(r)
 		if err != nil {
 			if models.KindOf(err) == models.KindUnauthorized {
 				w.Header().Set("WWW-Authenticate", auth.Challenge(err))
 			}
+			answer.Outcome(w, r, s.Log, err)
+			return
+		}
+		entry.From(trail.ActorClient, caller.ClientID)
+		entry.Client = caller.ClientID
+		if job := r.PathValue("job"); models.ValidID(job) {
+			entry.Job = job
+		}
+		if group := r.PathValue("id"); models.ValidID(group) {
+			entry.Group = group
+		}
+		if err := s.admit(caller.ClientID); err != nil {
 			answer.Outcome(w, r, s.Log, err)
 			return
 		}
@@ -227,5 +244,23 @@ func (s *Service) ownJob(ctx context.Context, caller *auth.Caller, id string) (*
 			return nil, unknown
 		}
 	}
+	noteJob(ctx, job)
 	return job, nil
+}
+
+// noteJob notes in the request's audit event which Group a job is about.
+func noteJob(ctx context.Context, job *models.Job) {
+	var about struct {
+		GroupID string `json:"groupId"` // of ExportParams and MatchParams alike
+	}
+	if err := json.Unmarshal(job.Params, &about); err == nil && models.ValidID(about.GroupID) {
+		trail.Of(ctx).Group = about.GroupID
+	}
+}
+
+func (s *Service) admit(clientID string) error {
+	if s.Admit == nil {
+		return nil
+	}
+	return s.Admit(clientID)
 }

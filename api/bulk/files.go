@@ -17,6 +17,7 @@ import (
 	"pdexbulk/models/fhir"
 	"pdexbulk/models/manifest"
 	"pdexbulk/models/segment"
+	"pdexbulk/models/trail"
 )
 
 // file serves one file of a manifest (Bulk Data Access 2.0.0, "Bulk Data Output File Request"). It is stored as the inside of
@@ -43,6 +44,7 @@ func (s *Service) file(w http.ResponseWriter, r *http.Request, caller *auth.Call
 	case err != nil:
 		return models.Errorf(models.KindUnavailable, "the file cannot be looked up at the moment; try again").Wait(5).Because(err)
 	}
+	trail.Of(r.Context()).Target = r.PathValue("file")
 	// Result files of a match hold what the caller sent; an export's need the scope of their type.
 	if !job.Operation.IsMatch() && f.Type != "OperationOutcome" && !caller.MayRead(f.Type) {
 		return models.Errorf(models.KindForbidden, "the token does not cover %s", f.Type)

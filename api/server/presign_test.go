@@ -29,6 +29,7 @@ func TestPresignIsChecked(t *testing.T) {
 		{8 * 24 * time.Hour, "s3://files", "not within"},
 	} {
 		p := &boot.Process{Log: slog.New(slog.DiscardHandler), Health: boot.NewHealth(time.Second)}
+		p.Config.Dev = true
 		p.Config.HTTP.BaseURL = "https://payer.example/fhir"
 		p.Config.Blob.URL = tc.blob
 		_, _, err := server.Handler(p, &server.Config{Presign: tc.life})

@@ -16,6 +16,7 @@ import (
 
 	"pdexbulk/api/admin"
 	"pdexbulk/api/answer"
+	"pdexbulk/api/audit"
 	"pdexbulk/api/auth"
 	"pdexbulk/api/bulk"
 	"pdexbulk/api/capability"
@@ -42,22 +43,34 @@ type Config struct {
 	Purposes        []string      `env:"PDEX_UDAP_PURPOSES" envDefault:"TREAT,ETREAT,CAREMGT,HPAYMT,HOPERAT,COVERAGE" help:"v3-PurposeOfUse codes that hl7-b2b may name"`
 	NPICheck        auth.NPICheck `env:"PDEX_NPI_CHECK" envDefault:"network" help:"what a provider on whose behalf a token is asked for must be: off (an NPI), known (and active in the directory), network (and in network) or required (and provider clients must name one, or a Group of theirs)"`
 
+	AuditKeys      boot.Secret `env:"PDEX_AUDIT_KEYS" help:"keys that seal the audit log, as id:base64,id:base64 of 32 bytes each; the first seals, all verify, so old ones must stay; empty only with PDEX_DEV"`
+	AuditAddress   bool        `env:"PDEX_AUDIT_ADDRESS" envDefault:"true" help:"record in the audit log which network address a request came from"`
+	TrustedProxies []string    `env:"PDEX_TRUSTED_PROXIES" help:"networks, as 10.0.0.0/8, of proxies whose X-Forwarded-For is believed, separated by commas"`
+
 	Presign time.Duration `env:"PDEX_PRESIGN" envDefault:"0s" help:"how long signed URLs, by which clients get the files of exports from the bucket itself and without a token, are good for; 0s has the api serve them; needs an s3:// file store"`
 }
 
 // Setup serves the api in a process.
 func Setup(ctx context.Context, p *boot.Process, cfg *Config) error {
-	h, _, tokens, err := assemble(p, cfg)
+	s, err := assemble(p, cfg)
 	if err != nil {
 		return err
 	}
-	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	background(ctx, p, "token watch", s.tokens.Watch)
+	background(ctx, p, "audit sealer", s.sealer.Run)
+	p.OnStop("audit events", s.audit.Flush)
+	return p.Serve(ctx, "api", p.Config.HTTP.Listen, s.handler, true)
+}
+
+// background runs work beside the server until the process stops.
+func background(ctx context.Context, p *boot.Process, name string, work func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tokens.Watch(watching)
+		work(ctx)
 	}()
-	p.OnStop("token watch", func(ctx context.Context) error {
+	p.OnStop(name, func(ctx context.Context) error {
 		cancel()
 		select {
 		case <-done:
@@ -66,13 +79,24 @@ func Setup(ctx context.Context, p *boot.Process, cfg *Config) error {
 			return ctx.Err()
 		}
 	})
-	return p.Serve(ctx, "api", p.Config.HTTP.Listen, h, true)
 }
 
 // Handler returns the api's routes and their description.
 func Handler(p *boot.Process, cfg *Config) (http.Handler, huma.API, error) {
-	h, api, _, err := assemble(p, cfg)
-	return h, api, err
+	s, err := assemble(p, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s.handler, s.api, nil
+}
+
+// server is an api put together.
+type server struct {
+	handler http.Handler
+	api     huma.API
+	tokens  *auth.Server
+	audit   *audit.Log
+	sealer  *audit.Sealer
 }
 
 // authConfig says who the server is to its clients.
@@ -98,19 +122,29 @@ func authConfig(p *boot.Process, cfg *Config) (auth.Config, error) {
 	return c, c.Validate()
 }
 
-func assemble(p *boot.Process, cfg *Config) (http.Handler, huma.API, *auth.Server, error) {
+func assemble(p *boot.Process, cfg *Config) (*server, error) {
 	security, err := authConfig(p, cfg)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	if err := checkPresign(cfg.Presign, p.Config.Blob.URL.Reveal()); err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
+	guards, err := cfg.guards(p.Config.Dev)
+	if err != nil {
+		return nil, err
+	}
+	var events audit.Store
+	if p.Store != nil { // else nothing that needs one is served, nor recorded
+		events = p.Store
+	}
+	log := audit.NewLog(events, p.Log, nil)
+	sealer := &audit.Sealer{Store: p.Store, Files: p.Blob, Keys: guards.auditKeys, Log: p.Log}
 	tokens := auth.New(security, p.Store)
 	limits := workflows.Limits{Parallel: cfg.Parallel}
 	operators := &admin.Service{
 		Store: p.Store, Temporal: p.Temporal, TaskQueue: p.Config.Temporal.TaskQueue, Log: p.Log,
-		Token: cfg.AdminToken.Reveal(), Limits: limits, ImportRoots: p.Config.Work.ImportRoots,
+		Token: cfg.AdminToken.Reveal(), Limits: limits, ImportRoots: p.Config.Work.ImportRoots, Audit: log, Sealer: sealer,
 	}
 	exchange := &bulk.Service{
 		Store: p.Store, Files: p.Blob, Temporal: p.Temporal, TaskQueue: p.Config.Temporal.TaskQueue, Auth: tokens, Log: p.Log,
@@ -121,7 +155,7 @@ func assemble(p *boot.Process, cfg *Config) (http.Handler, huma.API, *auth.Serve
 		Base: p.Config.HTTP.BaseURL, TokenURL: tokens.TokenURL(), UDAP: security.UDAP != nil, Since: time.Now(),
 	}, p.Log)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	mux := http.NewServeMux()
 	api := newAPI(mux)
@@ -140,7 +174,11 @@ func assemble(p *boot.Process, cfg *Config) (http.Handler, huma.API, *auth.Serve
 	mux.Handle("GET /healthz", p.Health.Handler())
 	mux.Handle("GET /readyz", p.Health.Handler())
 	mux.HandleFunc("/", unknown(mux, p.Log))
-	return secure(recovered(p.Log, canonical(p.Log, mux))), api, tokens, nil
+	recorder := &audit.Recorder{Log: log, Source: guards.recorded, Slog: p.Log, Refuse: func(w http.ResponseWriter, r *http.Request, err error) {
+		headers(w, r)
+		refuse(w, r, p.Log, err)
+	}}
+	return &server{handler: secure(recorder.Wrap(recovered(p.Log, canonical(p.Log, mux)))), api: api, tokens: tokens, audit: log, sealer: sealer}, nil
 }
 
 var once sync.Once

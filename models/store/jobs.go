@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"pdexbulk/models"
 	"pdexbulk/models/segment"
+	"pdexbulk/models/trail"
 )
 
 // CreateJob records an accepted job, or returns the one the same request already made: the client's job with the same
@@ -62,14 +64,54 @@ func (s *Store) createJob(ctx context.Context, job *models.Job, limit int, also 
 				return err
 			}
 		}
+		if err := addAudit(ctx, tx, kickedOff(ctx, job)); err != nil {
+			return err
+		}
 		out, created = job, true
 		return nil
 	})
 	if err != nil {
 		return nil, false, err
 	}
+	trail.Of(ctx).Written = created
 	return out, created, nil
 }
+
+// subject is what of a job's parameters an audit event tells: ExportParams and MatchParams alike.
+type subject struct {
+	GroupID  string   `json:"groupId"`
+	Types    []int16  `json:"types"`
+	Patients []string `json:"patients"`
+	Members  int64    `json:"members"`
+}
+
+func subjectOf(params json.RawMessage) subject {
+	var s subject
+	if err := json.Unmarshal(params, &s); err != nil || !models.ValidID(s.GroupID) {
+		s.GroupID = ""
+	}
+	return s
+}
+
+// kickedOff is the audit event of an accepted job.
+func kickedOff(ctx context.Context, job *models.Job) trail.Event {
+	e := requested(ctx, job.CreatedAt, job.ClientID, string(job.Operation), trail.Success)
+	about := subjectOf(job.Params)
+	e.Job, e.Group, e.Status = job.ID, about.GroupID, acceptedStatus
+	e.Counts = trail.Counts{}
+	for name, n := range map[string]int64{"types": int64(len(about.Types)), "patients": int64(len(about.Patients)), "members": about.Members} {
+		if n > 0 {
+			e.Counts[name] = n
+		}
+	}
+	for _, patient := range about.Patients {
+		e.Members = append(e.Members, models.MemberID(patient))
+	}
+	return e
+}
+
+// acceptedStatus is what a kick-off is answered with (HTTP 202).
+const acceptedStatus = 202
 
 func twinJob(ctx context.Context, tx bun.Tx, job *models.Job) (*models.Job, error) {
 	twin := new(models.Job)
@@ -151,17 +193,21 @@ func (s *Store) StartJob(ctx context.Context, id string, stage string, now time.
 func (s *Store) CompleteJob(ctx context.Context, id string, files []models.JobFile, acc models.Accounting, now, expires time.Time, also func(context.Context, bun.Tx) error) (bool, error) {
 	done := false
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		res, err := tx.NewUpdate().Model((*models.Job)(nil)).
+		job := new(models.Job)
+		err := tx.NewUpdate().Model(job).
 			Set("state = ?", models.StateCompleted).Set("stage = ?", "done").Set("accounting = ?", acc).
 			Set("finished_at = ?", millis(now)).Set("expires_at = ?", millis(expires)).
-			Where("id = ?", id).Where("state = 'running'").Where("deleted_at IS NULL").Exec(ctx)
+			Where("id = ?", id).Where("state = 'running'").Where("deleted_at IS NULL").Returning("client_id, params").Scan(ctx)
+		if noRows(err) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
+		done = true
+		if err := addAudit(ctx, tx, ended(id, job, acc, len(files), trail.Success, now)); err != nil {
 			return err
 		}
-		done = true
 		if len(files) > 0 {
 			if _, err := tx.NewInsert().Model(&files).Exec(ctx); err != nil {
 				return err
@@ -178,10 +224,31 @@ func (s *Store) CompleteJob(ctx context.Context, id string, files []models.JobFi
 	return done, nil
 }
 
+// ended is the audit event of a job that has come to its end.
+func ended(id string, job *models.Job, acc models.Accounting, files int, outcome trail.Outcome, now time.Time) trail.Event {
+	e := trail.System(now, job.ClientID, "end-job", outcome)
+	e.Job, e.Group, e.Counts = id, subjectOf(job.Params).GroupID, trail.Counts{"files": int64(files)}
+	if text, err := json.Marshal(acc); err == nil {
+		_ = json.Unmarshal(text, &e.Counts) // numbers by name
+	}
+	return e
+}
+
 // FailJob closes a job that could not be done. reason is for the client and must not tell of a member.
 func (s *Store) FailJob(ctx context.Context, id string, state models.State, reason string, now time.Time) error {
-	_, err := s.DB.NewUpdate().Model((*models.Job)(nil)).Set("state = ?", state).Set("error = ?", reason).
-		Set("finished_at = ?", millis(now)).Where("id = ?", id).Where("state IN ('accepted', 'running')").Exec(ctx)
+	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		job := new(models.Job)
+		err := tx.NewUpdate().Model(job).Set("state = ?", state).Set("error = ?", reason).
+			Set("finished_at = ?", millis(now)).Where("id = ?", id).Where("state IN ('accepted', 'running')").
+			Returning("client_id, params").Scan(ctx)
+		if noRows(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return addAudit(ctx, tx, ended(id, job, models.Accounting{}, 0, trail.Failed, now))
+	})
 	if err != nil {
 		return fmt.Errorf("fail job: %w", err)
 	}
@@ -190,13 +257,26 @@ func (s *Store) FailJob(ctx context.Context, id string, state models.State, reas
 
 // DeleteJob hides a job from its client for good; an unfinished one becomes cancelled. Its idempotency key is free again.
 func (s *Store) DeleteJob(ctx context.Context, id string, now time.Time) error {
-	_, err := s.DB.NewUpdate().Model((*models.Job)(nil)).Set("deleted_at = ?", millis(now)).
-		Set("state = CASE WHEN state IN ('accepted', 'running') THEN 'cancelled' ELSE state END").
-		Set("finished_at = coalesce(finished_at, ?)", millis(now)).Set("idempotency_key = ''").
-		Where("id = ?", id).Where("deleted_at IS NULL").Exec(ctx)
+	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		job := new(models.Job)
+		err := tx.NewUpdate().Model(job).Set("deleted_at = ?", millis(now)).
+			Set("state = CASE WHEN state IN ('accepted', 'running') THEN 'cancelled' ELSE state END").
+			Set("finished_at = coalesce(finished_at, ?)", millis(now)).Set("idempotency_key = ''").
+			Where("id = ?", id).Where("deleted_at IS NULL").Returning("client_id, params").Scan(ctx)
+		if noRows(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		e := requested(ctx, now, job.ClientID, "delete-job", trail.Success)
+		e.Job, e.Group, e.Status = id, subjectOf(job.Params).GroupID, acceptedStatus
+		return addAudit(ctx, tx, e)
+	})
 	if err != nil {
 		return fmt.Errorf("delete job: %w", err)
 	}
+	trail.Of(ctx).Written = true
 	return nil
 }
 

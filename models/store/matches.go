@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"pdexbulk/models"
+	"pdexbulk/models/trail"
 )
 
 // Slice is a run of MemberBundles that one activity matches. Offset and Length are bytes of the stored request.
@@ -172,12 +174,50 @@ func (s *Store) SaveOutcomes(ctx context.Context, jobID string, slice int, outco
 		if err != nil {
 			return err
 		}
-		return saveConsents(ctx, tx, consents)
+		if err := saveConsents(ctx, tx, consents); err != nil {
+			return err
+		}
+		return auditOutcomes(ctx, tx, jobID, outcomes)
 	})
 	if err != nil {
 		return fmt.Errorf("save outcomes: %w", err)
 	}
 	return nil
+}
+
+// auditOutcomes writes to the audit log what a slice has found: an event for each outcome, with the members.
+func auditOutcomes(ctx context.Context, tx pgx.Tx, jobID string, outcomes []Outcome) error {
+	var client string
+	if err := tx.QueryRow(ctx, `SELECT client_id FROM jobs WHERE id = $1`, jobID).Scan(&client); err != nil {
+		return err
+	}
+	var events []trail.Event
+	for _, outcome := range []string{OutcomeMatched, OutcomeConstrained, OutcomeNoMatch} {
+		e := trail.System(time.Now(), client, "match-"+outcome, trail.Success)
+		e.Job = jobID
+		n := int64(0)
+		for _, o := range outcomes {
+			if o.Outcome != outcome {
+				continue
+			}
+			n++
+			if o.Member != nil {
+				e.Members = append(e.Members, *o.Member)
+			}
+		}
+		if e.Counts = (trail.Counts{"members": n}); n > 0 {
+			events = append(events, e)
+		}
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(events)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, insertAudit+`$1::json)`, string(text))
+	return err
 }
 
 // Outcomes streams the outcomes of a match in request order, from the given index on.
