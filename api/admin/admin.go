@@ -36,6 +36,8 @@ type Service struct {
 	ImportRoots []string
 	// Limits go with every import that is started.
 	Limits workflows.Limits
+	// Attempts, unless nil, bounds how often somebody may try tokens that are none.
+	Attempts Attempts
 	// Audit is where changes are recorded, Sealer what chains and verifies the log.
 	Audit  *audit.Log
 	Sealer *audit.Sealer

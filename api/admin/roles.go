@@ -75,18 +75,46 @@ func rolesFor(op *huma.Operation) []models.Role {
 
 var errNoAdmin = models.Errorf(models.KindUnauthorized, "an administrator's token is needed: send it as Authorization: Bearer").At("Authorization")
 
+// Attempts counts, for each place requests come from, the tokens that were none.
+type Attempts interface {
+	// Wait returns how many seconds must pass before the next try, 0 when none.
+	Wait(r *http.Request) int
+	Failed(r *http.Request)
+}
+
 // Identify finds out who sends an admin request, in time that does not tell how much of a token was right. What is wrong with
-// one it does not say.
+// one it does not say. Whoever has tried too many is KindThrottled; the holder of a credential of ours, which nobody could guess, is
+// let in all the same.
 func (s *Service) Identify(r *http.Request) (Actor, error) {
+	actor, err := s.identify(r)
+	if s.Attempts == nil || models.KindOf(err) != models.KindUnauthorized || r.Header.Get("Authorization") == "" {
+		return actor, err
+	}
+	if wait := s.Attempts.Wait(r); wait > 0 {
+		return Actor{}, tooMany(wait)
+	}
+	s.Attempts.Failed(r)
+	return actor, err
+}
+
+func tooMany(wait int) error {
+	return models.Errorf(models.KindThrottled, "too many wrong tokens came from this address; wait as long as Retry-After says").Wait(wait)
+}
+
+func (s *Service) identify(r *http.Request) (Actor, error) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || len(r.Header.Values("Authorization")) != 1 {
 		return Actor{}, errNoAdmin
 	}
-	given := sha256.Sum256([]byte(token))
 	if named, ok := strings.CutPrefix(token, credentialPrefix); ok {
 		return s.holder(r.Context(), named)
 	}
-	want := sha256.Sum256([]byte(s.Token))
+	if s.Attempts != nil {
+		if wait := s.Attempts.Wait(r); wait > 0 { // even if it is right: somebody chose it, so it may be guessed
+			return Actor{}, tooMany(wait)
+		}
+	}
+	given, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(s.Token))
 	if s.Token == "" || subtle.ConstantTimeCompare(given[:], want[:]) != 1 {
 		return Actor{}, errNoAdmin
 	}

@@ -1,5 +1,6 @@
 // Package answer is the one place where an error becomes an HTTP answer: a models.Kind a status, its message an
-// OperationOutcome on FHIR routes or a problem document (RFC 9457) on admin routes. Causes are logged, never sent.
+// OperationOutcome on FHIR routes, an error of RFC 6749 where tokens are given out, or a problem document (RFC 9457) on admin
+// routes. Causes are logged, never sent.
 package answer
 
 import (
@@ -72,6 +73,25 @@ func Refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error)
 		log.ErrorContext(r.Context(), "a problem document could not be written", "error", merr)
 	}
 	Write(w, p.Status, ProblemJSON, body)
+}
+
+// OAuth answers a request for a token, or for what leads to one, with an error of RFC 6749 section 5.2.
+func OAuth(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
+	status, p := Status(err), ProblemOf(err)
+	note(r, log, status, err)
+	advise(w, err)
+	code := "invalid_request"
+	switch {
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
+		code = "temporarily_unavailable"
+	case status >= http.StatusInternalServerError:
+		code = "server_error"
+	}
+	body, merr := json.Marshal(map[string]string{"error": code, "error_description": p.Detail})
+	if merr != nil {
+		log.ErrorContext(r.Context(), "an OAuth error could not be written", "error", merr)
+	}
+	Write(w, status, "application/json", body)
 }
 
 func note(r *http.Request, log *slog.Logger, status int, err error) {

@@ -67,6 +67,23 @@ func TestErrorsWithoutAKindSayNothing(t *testing.T) {
 	require.JSONEq(t, `{"title":"Internal Server Error","status":500,"detail":"internal error"}`, string(text))
 }
 
+// Where tokens are given out, errors are those of RFC 6749.
+func TestOAuth(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[models.Kind]string{
+		models.KindInvalid: "invalid_request", models.KindTooLarge: "invalid_request", models.KindThrottled: "temporarily_unavailable",
+		models.KindUnavailable: "temporarily_unavailable", models.KindInternal: "server_error",
+	} {
+		w := httptest.NewRecorder()
+		err := models.Errorf(kind, "what").Wait(3).Because(errors.New("Zaphod"))
+		OAuth(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/auth/token", http.NoBody), slog.New(slog.DiscardHandler), err)
+		require.Equal(t, Status(err), w.Code)
+		require.JSONEq(t, `{"error":"`+want+`","error_description":"what"}`, w.Body.String())
+		require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+		require.Equal(t, "3", w.Header().Get("Retry-After"))
+	}
+}
+
 // Of what Huma finds only the place and what was expected there are told.
 func TestRefusal(t *testing.T) {
 	t.Parallel()
@@ -93,4 +110,6 @@ func TestRefusal(t *testing.T) {
 		require.Equal(t, []string{tt.field, tt.says}, []string{p.Field, p.Detail})
 	}
 	require.NotContains(t, Refusal(500, secret, errors.New(secret)).Error(), secret)
+	// What the body was read through has refused it in our own words.
+	require.Equal(t, 422, Refusal(500, secret, models.Errorf(models.KindUnprocessable, "too deep")).GetStatus())
 }

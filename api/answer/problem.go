@@ -70,6 +70,9 @@ var details = map[int]string{
 func Refusal(status int, _ string, findings ...error) huma.StatusError {
 	p := &Problem{Title: http.StatusText(status), Status: status, Detail: details[status]}
 	for _, finding := range findings {
+		if _, ours := errors.AsType[*models.Error](finding); ours { // from what the body was read through
+			return ProblemOf(finding)
+		}
 		d, ok := finding.(huma.ErrorDetailer)
 		if !ok || d.ErrorDetail() == nil {
 			continue

@@ -3,7 +3,6 @@ package audit
 import (
 	"context"
 	"io"
-	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -19,7 +18,6 @@ type Recorder struct {
 	Source func(*http.Request) string
 	// Refuse answers a request, in the form of its area, with an error.
 	Refuse func(w http.ResponseWriter, r *http.Request, err error)
-	Slog   *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }

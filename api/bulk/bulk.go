@@ -52,6 +52,9 @@ type Service struct {
 	// Presign is how long signed URLs of an export's files live; 0 has the files served here, to whoever has a token. It needs a
 	// file store that can sign.
 	Presign time.Duration
+	// MatchFailures is how many people of a client may not be found within MatchWindow before it must wait; 0 means no bound.
+	MatchFailures int64
+	MatchWindow   time.Duration
 	// Admit, unless nil, refuses the requests of a client that sends too many.
 	Admit func(clientID string) error
 	// Now is the clock; nil means time.Now.
@@ -141,7 +144,7 @@ func (s *Service) route(api huma.API, method, path, id, summary, description str
 		if group := r.PathValue("id"); models.ValidID(group) {
 			entry.Group = group
 		}
-		if err := s.admit(caller.ClientID); err != nil {
+		if err := s.admit(r, caller); err != nil {
 			answer.Outcome(w, r, s.Log, err)
 			return
 		}
@@ -258,9 +261,24 @@ func noteJob(ctx context.Context, job *models.Job) {
 	}
 }
 
-func (s *Service) admit(clientID string) error {
-	if s.Admit == nil {
+// admit refuses a client that sends too many requests, or has asked for too many people who are not members: a match must not
+// be a way to find out who is one by trying (HRex, mm-7).
+func (s *Service) admit(r *http.Request, caller *auth.Caller) error {
+	if s.Admit != nil {
+		if err := s.Admit(caller.ClientID); err != nil {
+			return err
+		}
+	}
+	if s.MatchFailures <= 0 || r.Method != http.MethodPost || !strings.HasSuffix(r.Pattern, "-member-match") {
 		return nil
 	}
-	return s.Admit(clientID)
+	failed, oldest, err := s.Store.FailedMatches(r.Context(), caller.ClientID, s.now().Add(-s.MatchWindow))
+	if err != nil {
+		return models.Errorf(models.KindUnavailable, "earlier matches cannot be looked up at the moment; try again").Wait(5).Because(err)
+	}
+	if failed < s.MatchFailures {
+		return nil
+	}
+	wait := max(1, int(oldest.Add(s.MatchWindow).Sub(s.now())/time.Second)+1)
+	return models.Errorf(models.KindThrottled, "too many people of this client's requests were no members of ours; wait as long as Retry-After says").Wait(wait)
 }

@@ -12,17 +12,20 @@ import (
 	"strings"
 
 	"pdexbulk/api/answer"
-	"pdexbulk/api/auth"
 	"pdexbulk/models"
 )
 
-// refuse answers with an error in the form of the area: an OperationOutcome on FHIR paths, a problem document elsewhere.
+// refuse answers with an error in the form of the area: an OperationOutcome on FHIR paths, an OAuth error where tokens are given
+// out, a problem document elsewhere.
 func refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
-	if r.URL.Path == auth.FHIRPath || strings.HasPrefix(r.URL.Path, auth.FHIRPath+"/") {
+	switch {
+	case underFHIR(r):
 		answer.Outcome(w, r, log, err)
-		return
+	case strings.HasPrefix(r.URL.Path, "/auth/"):
+		answer.OAuth(w, r, log, err)
+	default:
+		answer.Refuse(w, r, log, err)
 	}
-	answer.Refuse(w, r, log, err)
 }
 
 func nothingHere() error { return models.Errorf(models.KindNotFound, "there is nothing at this path") }
@@ -129,6 +132,10 @@ func headers(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	// Nothing here is a page but the documentation, which sets a policy of its own, and nothing is to be kept that does not say so.
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Cache-Control", "no-store")
 	if r.TLS != nil {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}

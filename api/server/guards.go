@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 
 	"pdexbulk/models"
@@ -15,6 +16,7 @@ type guards struct {
 	auditKeys trail.Keys
 	address   bool
 	proxies   []netip.Prefix
+	json      shape
 }
 
 // shortestToken is the least length of PDEX_ADMIN_TOKEN outside of development.
@@ -32,6 +34,15 @@ func (c *Config) guards(dev bool) (*guards, error) {
 	if token := c.AdminToken.Reveal(); !dev && token != "" && len(token) < shortestToken {
 		return nil, models.Errorf(models.KindInvalid, "PDEX_ADMIN_TOKEN: shorter than %d characters", shortestToken)
 	}
+	if err := c.checkLimits(); err != nil {
+		return nil, err
+	}
+	g.json = shape{depth: c.JSONDepth, members: c.JSONMembers}
+	for _, origin := range c.CORSOrigins {
+		if !validOrigin(origin, dev) {
+			return nil, models.Errorf(models.KindInvalid, "PDEX_CORS_ORIGINS: an entry is not an origin like https://host")
+		}
+	}
 	for _, text := range c.TrustedProxies {
 		network, err := netip.ParsePrefix(strings.TrimSpace(text))
 		if err != nil {
@@ -40,6 +51,32 @@ func (c *Config) guards(dev bool) (*guards, error) {
 		g.proxies = append(g.proxies, network.Masked())
 	}
 	return g, nil
+}
+
+func (c *Config) checkLimits() error {
+	for name, wrong := range map[string]bool{
+		"PDEX_CLIENT_RATE":           c.ClientRate < 0,
+		"PDEX_ADDRESS_RATE":          c.AddressRate < 0,
+		"PDEX_CLIENT_BURST":          c.ClientBurst < 0,
+		"PDEX_ADDRESS_BURST":         c.AddressBurst < 0,
+		"PDEX_ADMIN_FAILURES":        c.AdminFailures < 0,
+		"PDEX_MATCH_FAILURES":        c.MatchFailures < 0,
+		"PDEX_MATCH_FAILURES_WINDOW": c.MatchFailures > 0 && c.MatchWindow <= 0,
+		"PDEX_JSON_DEPTH":            c.JSONDepth < 0 || c.JSONDepth > maxScanDepth,
+		"PDEX_JSON_MEMBERS":          c.JSONMembers < 0,
+		"PDEX_STALL":                 c.Stall < 0,
+	} {
+		if wrong {
+			return models.Errorf(models.KindInvalid, "%s: not within its bounds", name)
+		}
+	}
+	return nil
+}
+
+// validOrigin reports whether text is an origin, of https outside of development.
+func validOrigin(text string, dev bool) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && text == u.Scheme+"://"+u.Host && (u.Scheme == "https" || dev && u.Scheme == "http")
 }
 
 // recorded is the address a request is recorded with.

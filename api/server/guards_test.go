@@ -45,6 +45,13 @@ func TestGuardsAreChecked(t *testing.T) {
 		"short token in dev":    {func(c *Config) { c.AdminToken = "Zaphod" }, true, ""},
 		"no token":              {func(c *Config) { c.AdminToken = "" }, false, ""},
 		"proxy without network": {func(c *Config) { c.TrustedProxies = []string{"10.0.0.1"} }, true, "PDEX_TRUSTED_PROXIES"},
+		"negative rate":         {func(c *Config) { c.ClientRate = -1 }, true, "PDEX_CLIENT_RATE"},
+		"failures of no time":   {func(c *Config) { c.MatchFailures = 1 }, true, "PDEX_MATCH_FAILURES_WINDOW"},
+		"too deep":              {func(c *Config) { c.JSONDepth = 513 }, true, "PDEX_JSON_DEPTH"},
+		"any origin":            {func(c *Config) { c.CORSOrigins = []string{"*"} }, true, "PDEX_CORS_ORIGINS"},
+		"plain origin":          {func(c *Config) { c.CORSOrigins = []string{"http://a.example"} }, false, "PDEX_CORS_ORIGINS"},
+		"plain origin in dev":   {func(c *Config) { c.CORSOrigins = []string{"http://a.example"} }, true, ""},
+		"origin with a path":    {func(c *Config) { c.CORSOrigins = []string{"https://a.example/"} }, true, "PDEX_CORS_ORIGINS"},
 		"proxy by name":         {func(c *Config) { c.TrustedProxies = []string{"Zaphod"} }, true, "PDEX_TRUSTED_PROXIES"},
 	} {
 		c := good

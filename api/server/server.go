@@ -47,6 +47,18 @@ type Config struct {
 	AuditAddress   bool        `env:"PDEX_AUDIT_ADDRESS" envDefault:"true" help:"record in the audit log which network address a request came from"`
 	TrustedProxies []string    `env:"PDEX_TRUSTED_PROXIES" help:"networks, as 10.0.0.0/8, of proxies whose X-Forwarded-For is believed, separated by commas"`
 
+	ClientRate    float64       `env:"PDEX_CLIENT_RATE" envDefault:"50" help:"requests a second a client may send to one api for ever; 0 means no limit"`
+	ClientBurst   int           `env:"PDEX_CLIENT_BURST" envDefault:"500" help:"requests of a client that may come at once beyond that"`
+	AddressRate   float64       `env:"PDEX_ADDRESS_RATE" envDefault:"20" help:"requests a second without an access token, those for tokens among them, that may come from one network address; 0 means no limit"`
+	AddressBurst  int           `env:"PDEX_ADDRESS_BURST" envDefault:"200" help:"such requests that may come at once beyond that"`
+	AdminFailures int           `env:"PDEX_ADMIN_FAILURES" envDefault:"20" help:"wrong tokens of the admin API that may come from one network address at once, and one more every ten seconds; 0 means no limit"`
+	MatchFailures int64         `env:"PDEX_MATCH_FAILURES" envDefault:"100000" help:"people not matched, within PDEX_MATCH_FAILURES_WINDOW, from which on a client must wait before it matches again; 0 means no limit"`
+	MatchWindow   time.Duration `env:"PDEX_MATCH_FAILURES_WINDOW" envDefault:"1h" help:"how long people who were not matched count"`
+	JSONDepth     int           `env:"PDEX_JSON_DEPTH" envDefault:"100" help:"objects and lists within one another that JSON sent to us may have, at most 512; a resource has its own limit of 64"`
+	JSONMembers   int           `env:"PDEX_JSON_MEMBERS" envDefault:"2000" help:"members that one object in JSON sent to us may have"`
+	Stall         time.Duration `env:"PDEX_STALL" envDefault:"5m" help:"how long a client may take nothing of its answer before it is cut off; 0 means for ever"`
+	CORSOrigins   []string      `env:"PDEX_CORS_ORIGINS" help:"origins, as https://host, whose pages may use the FHIR routes from a browser, separated by commas; empty allows none"`
+
 	Presign time.Duration `env:"PDEX_PRESIGN" envDefault:"0s" help:"how long signed URLs, by which clients get the files of exports from the bucket itself and without a token, are good for; 0s has the api serve them; needs an s3:// file store"`
 }
 
@@ -146,10 +158,14 @@ func assemble(p *boot.Process, cfg *Config) (*server, error) {
 		Store: p.Store, Temporal: p.Temporal, TaskQueue: p.Config.Temporal.TaskQueue, Log: p.Log,
 		Token: cfg.AdminToken.Reveal(), Limits: limits, ImportRoots: p.Config.Work.ImportRoots, Audit: log, Sealer: sealer,
 	}
+	if cfg.AdminFailures > 0 {
+		operators.Attempts = &attempts{guards, newBuckets(0.1, cfg.AdminFailures)}
+	}
 	exchange := &bulk.Service{
 		Store: p.Store, Files: p.Blob, Temporal: p.Temporal, TaskQueue: p.Config.Temporal.TaskQueue, Auth: tokens, Log: p.Log,
 		Base: p.Config.HTTP.BaseURL, Limits: limits, OpenJobs: cfg.OpenJobs, MaxMembers: cfg.MaxMembers, MaxBody: cfg.MaxBody,
-		PollBurst: cfg.PollBurst, Presign: cfg.Presign,
+		PollBurst: cfg.PollBurst, Presign: cfg.Presign, Admit: newBuckets(cfg.ClientRate, cfg.ClientBurst).admit,
+		MatchFailures: cfg.MatchFailures, MatchWindow: cfg.MatchWindow,
 	}
 	metadata, err := newMetadata(capability.Server{
 		Base: p.Config.HTTP.BaseURL, TokenURL: tokens.TokenURL(), UDAP: security.UDAP != nil, Since: time.Now(),
@@ -174,11 +190,20 @@ func assemble(p *boot.Process, cfg *Config) (*server, error) {
 	mux.Handle("GET /healthz", p.Health.Handler())
 	mux.Handle("GET /readyz", p.Health.Handler())
 	mux.HandleFunc("/", unknown(mux, p.Log))
-	recorder := &audit.Recorder{Log: log, Source: guards.recorded, Slog: p.Log, Refuse: func(w http.ResponseWriter, r *http.Request, err error) {
+	answerWith := func(w http.ResponseWriter, r *http.Request, err error) {
 		headers(w, r)
 		refuse(w, r, p.Log, err)
-	}}
-	return &server{handler: secure(recorder.Wrap(recovered(p.Log, canonical(p.Log, mux)))), api: api, tokens: tokens, audit: log, sealer: sealer}, nil
+	}
+	recorder := &audit.Recorder{Log: log, Source: guards.recorded, Refuse: answerWith}
+	// What requests pass, from the inside out: of what is refused on the way, all but what is not HTTP is recorded.
+	h := canonical(p.Log, http.Handler(mux))
+	h = prompt(bodyPatience, guards.json.bounded(h))
+	h = limited(guards, newBuckets(cfg.AddressRate, cfg.AddressBurst), answerWith, h)
+	h = recovered(p.Log, h)
+	h = recorder.Wrap(h)
+	h = cors(cfg.CORSOrigins, h)
+	h = paced(cfg.Stall, secure(h))
+	return &server{handler: h, api: api, tokens: tokens, audit: log, sealer: sealer}, nil
 }
 
 var once sync.Once

@@ -127,6 +127,8 @@ func Start(ctx context.Context, o Options) (_ *System, err error) {
 		"PDEX_BLOB_URL=file://" + s.Files,
 		"PDEX_PAYLOAD_KEYS=" + keep.PayloadKeys,
 		"PDEX_ADMIN_TOKEN=" + keep.AdminToken,
+		"PDEX_AUDIT_KEYS=" + keep.PayloadKeys,
+		"PDEX_ADDRESS_RATE=0", // everybody here has the same
 		"PDEX_BASE_URL=" + s.Base,
 		"PDEX_LISTEN=127.0.0.1:" + strconv.Itoa(port),
 		"PDEX_IMPORT_ROOTS=" + strings.Join(o.ImportRoots, ","),

@@ -220,6 +220,33 @@ func auditOutcomes(ctx context.Context, tx pgx.Tx, jobID string, outcomes []Outc
 	return err
 }
 
+// FailedMatches counts the people of a client's finished matches, begun since the given moment, who were not matched, and says
+// when the first of these matches began.
+func (s *Store) FailedMatches(ctx context.Context, clientID string, since time.Time) (n int64, oldest time.Time, err error) {
+	var first *time.Time
+	err = s.Pool.QueryRow(ctx, `SELECT coalesce(sum((accounting->>'unmatched')::bigint), 0)::bigint, min(created_at) FROM jobs
+		WHERE client_id = $1 AND id > $2 AND operation LIKE '%-member-match' AND accounting->>'unmatched' IS NOT NULL`,
+		clientID, firstID(since)).Scan(&n, &first)
+	if err != nil {
+		return 0, time.Time{}, fmt.Errorf("count failed matches: %w", err)
+	}
+	if first != nil {
+		oldest = *first
+	}
+	return n, oldest, nil
+}
+
+// firstID is before all ids (models.NewID) made at the given moment and later, and behind those made before: with it the index
+// over ids finds what is new.
+func firstID(at time.Time) uuid.UUID {
+	var id uuid.UUID
+	ms := uint64(at.UnixMilli())
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i))
+	}
+	return id
+}
+
 // Outcomes streams the outcomes of a match in request order, from the given index on.
 func (s *Store) Outcomes(ctx context.Context, jobID string, from int, limit int, fn func(Outcome) error) error {
 	rows, err := s.Pool.Query(ctx, `SELECT o.idx, o.outcome, o.reason, o.member_id, coalesce(m.patient_id, ''), o.policy, o.consent_start, o.consent_end

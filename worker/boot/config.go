@@ -71,7 +71,11 @@ type HTTPConfig struct {
 	Listen       string `env:"PDEX_LISTEN" envDefault:"127.0.0.1:8080" help:"address the api listens on"`
 	HealthListen string `env:"PDEX_HEALTH_LISTEN" envDefault:"127.0.0.1:8081" help:"address the worker answers /healthz and /readyz on"`
 	BaseURL      string `env:"PDEX_BASE_URL" help:"public FHIR base URL, without a trailing slash; all links in answers begin with it"`
-	TLS          ServerTLS
+	// HeaderBytes and the timeouts are for both servers. How long an answer may take, the api bounds.
+	HeaderBytes   int           `env:"PDEX_HEADER_BYTES" envDefault:"65536" help:"bytes the headers of a request may have; a client assertion with its certificate chain fits"`
+	HeaderTimeout time.Duration `env:"PDEX_HEADER_TIMEOUT" envDefault:"10s" help:"how long the headers of a request may take to come"`
+	IdleTimeout   time.Duration `env:"PDEX_IDLE_TIMEOUT" envDefault:"2m" help:"how long a connection may wait for its next request"`
+	TLS           ServerTLS
 }
 
 // ServerTLS is for an api without a proxy in front that ends TLS.
@@ -114,6 +118,9 @@ func (c Config) Check(needs Needs) error {
 
 	refuse(needs&NeedPublic != 0 && c.HTTP.BaseURL == "", "PDEX_BASE_URL is missing")
 	refuse(c.HTTP.BaseURL != "" && !validBase(c.HTTP.BaseURL, c.Dev), "PDEX_BASE_URL: not an absolute https URL without query, fragment and trailing slash")
+	refuse(c.HTTP.HeaderBytes < minHeader || c.HTTP.HeaderBytes > maxHeader, "PDEX_HEADER_BYTES: not within %d and %d", minHeader, maxHeader)
+	refuse(c.HTTP.HeaderTimeout <= 0, "PDEX_HEADER_TIMEOUT: not a positive duration")
+	refuse(c.HTTP.IdleTimeout <= 0, "PDEX_IDLE_TIMEOUT: not a positive duration")
 	refuse((c.HTTP.TLS.CertFile == "") != (c.HTTP.TLS.KeyFile == ""), "PDEX_TLS_CERT_FILE and PDEX_TLS_KEY_FILE go together")
 
 	refuse(c.Work.ExportConcurrency < 1 || c.Work.ExportConcurrency > 1000, "PDEX_EXPORT_CONCURRENCY: not within 1 and 1000")

@@ -15,11 +15,10 @@ import (
 	"go.temporal.io/sdk/worker"
 )
 
-// Limits of the HTTP servers. There is no limit on how long a response may take: a bulk file takes as long as it takes.
+// The bounds of PDEX_HEADER_BYTES.
 const (
-	headerTimeout = 10 * time.Second
-	idleTimeout   = 2 * time.Minute
-	maxHeader     = 64 << 10 // bytes; a client assertion with its certificate chain fits
+	minHeader = 8 << 10
+	maxHeader = 1 << 20
 )
 
 // Signals returns the signals that end a process in good order. Release them with signal.Stop, or never: a main does not.
@@ -55,9 +54,9 @@ func (p *Process) Serve(ctx context.Context, name, addr string, h http.Handler, 
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	srv := &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
+		ReadHeaderTimeout: p.Config.HTTP.HeaderTimeout,
+		IdleTimeout:       p.Config.HTTP.IdleTimeout,
+		MaxHeaderBytes:    p.Config.HTTP.HeaderBytes,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          httpErrorLog(p.Log, name),
 	}
