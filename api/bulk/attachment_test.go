@@ -57,12 +57,16 @@ func TestAttachments(t *testing.T) {
 	owner.Do(t, http.MethodGet, "/fhir/bulk-files/"+again.ID+"/Binary/mine", "").Refused(t, 404)
 
 	for name, c := range map[string]struct{ do, undo string }{
-		"consent over":      {`UPDATE group_members SET consent_end = now() - interval '1 minute'`, `UPDATE group_members SET consent_end = now() + interval '1 hour'`},
-		"now sensitive":     {`UPDATE binaries SET class = 1`, `UPDATE binaries SET class = 0`},
-		"now another's":     {`UPDATE binaries SET member_id = '` + stranger.String() + `' WHERE id = 'mine'`, `UPDATE binaries SET member_id = '` + member.String() + `' WHERE id = 'mine'`},
-		"document gone":     {`UPDATE attachments SET member_id = '` + stranger.String() + `'`, `UPDATE attachments SET member_id = '` + member.String() + `'`},
-		"deleted":           {`UPDATE binaries SET gone = true`, `UPDATE binaries SET gone = false`},
-		"left the Group":    {`UPDATE group_members SET member_id = '` + stranger.String() + `'`, `UPDATE group_members SET member_id = '` + member.String() + `'`},
+		"consent over":   {`UPDATE group_members SET consent_end = now() - interval '1 minute'`, `UPDATE group_members SET consent_end = now() + interval '1 hour'`},
+		"now sensitive":  {`UPDATE binaries SET class = 1`, `UPDATE binaries SET class = 0`},
+		"now another's":  {`UPDATE binaries SET member_id = '` + stranger.String() + `' WHERE id = 'mine'`, `UPDATE binaries SET member_id = '` + member.String() + `' WHERE id = 'mine'`},
+		"document gone":  {`UPDATE attachments SET member_id = '` + stranger.String() + `'`, `UPDATE attachments SET member_id = '` + member.String() + `'`},
+		"deleted":        {`UPDATE binaries SET gone = true`, `UPDATE binaries SET gone = false`},
+		"left the Group": {`UPDATE group_members SET member_id = '` + stranger.String() + `'`, `UPDATE group_members SET member_id = '` + member.String() + `'`},
+		"told not to share": {
+			`INSERT INTO consent_overrides (id, member_id, requester, starts_at, source, created_by, created_at) VALUES (gen_random_uuid(), '` + member.String() + `', '', now(), 'phone', 'x', now())`,
+			`UPDATE consent_overrides SET revoked_at = now()`,
+		},
 		"context not found": {`UPDATE binaries SET member_id = NULL`, `UPDATE binaries SET member_id = '` + member.String() + `' WHERE id <> 'strange'`},
 	} {
 		exec(c.do)
