@@ -11,6 +11,8 @@ import (
 
 	"pdexbulk/models"
 	"pdexbulk/models/blob"
+	"pdexbulk/models/fhir"
+	"pdexbulk/models/release"
 	"pdexbulk/models/store"
 )
 
@@ -30,7 +32,22 @@ type Activities struct {
 	// GroupLife is how long the Groups of matches live.
 	GroupLife GroupLife
 
+	// Codes are those by which an import takes a resource for sensitive, beside its labels; nil means none.
+	Codes *release.Codes
+	// Release are the settings of what may leave.
+	Release ReleaseRules
+
 	batch int // bytes; 0 means batchBytes
+}
+
+// ReleaseRules are the settings of what may leave.
+type ReleaseRules struct {
+	// PayerYears is how many calendar years back another payer gets data, by date of service; 0 means all.
+	PayerYears int
+	// ProviderFrom is the first day of service that providers get; nil means all.
+	ProviderFrom *fhir.Day
+	// DrugAuths hands prior authorisations for drugs over, too.
+	DrugAuths bool
 }
 
 // Holder is the payer whose data this is.

@@ -14,6 +14,7 @@ import (
 
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
+	"pdexbulk/models/release"
 	"pdexbulk/models/segment"
 	"pdexbulk/models/store"
 )
@@ -216,10 +217,14 @@ func (a *Activities) ExportChunk(ctx context.Context, in ChunkInput) (*ChunkResu
 	if err := e.prepare(); err != nil {
 		return nil, err
 	}
+	if e.terms, err = a.terms(ctx, job, params); err != nil {
+		return nil, err
+	}
 	if err := e.run(ctx); err != nil {
 		return nil, err
 	}
-	won, err := a.Store.PublishChunk(ctx, job.ID, chunk.Chunk, models.NewID(), e.key, e.acc, e.parts, store.Referred{Shared: e.refs, Binaries: e.sent}, e.kept...)
+	referred := store.Referred{Shared: slices.Sorted(maps.Keys(e.refs)), Binaries: e.sent}
+	won, err := a.Store.PublishChunk(ctx, job.ID, chunk.Chunk, models.NewID(), e.key, e.acc, e.parts, referred, e.kept...)
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +248,9 @@ type chunkExport struct {
 	lines  []segment.Line
 	raw    []byte
 	filter lineFilter
-	refs   []string
+	terms  terms
+	secret secret
+	refs   map[string]bool // shared resources that what may leave refers to; nil when nobody asks
 	kept   []store.Withheld
 	// binaries are those that are members' own, sent those of them that a line which leaves names.
 	binaries map[string]store.Owned
@@ -284,6 +291,9 @@ func (e *chunkExport) run(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
+		if err := e.findSecret(view, roster); err != nil {
+			return err
+		}
 		if err := e.refer(view, roster); err != nil {
 			return err
 		}
@@ -298,11 +308,16 @@ func (e *chunkExport) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := e.write(ctx); err != nil {
-		return err
-	}
 	if e.acc.Planned != e.chunk.Planned && !isSupporting(e.job, e.chunk) {
 		return fmt.Errorf("chunk %d: %d resources planned, %d accounted for", e.chunk.Chunk, e.chunk.Planned, e.acc.Planned)
+	}
+	if e.chunk.Chunk == 0 && transmits(e.params) {
+		if err := e.transmit(); err != nil {
+			return err
+		}
+	}
+	if err := e.write(ctx); err != nil {
+		return err
 	}
 	if wrong := e.acc.Check(); wrong != "" {
 		return fmt.Errorf("chunk %d: %s", e.chunk.Chunk, wrong)
@@ -352,12 +367,21 @@ func (e *chunkExport) recheck(view *store.Snapshot, entries []store.RosterEntry)
 
 // read takes in every segment of the chunk. Bytes of a segment that is wanted whole are copied as they are.
 func (e *chunkExport) read(ctx context.Context, view *store.Snapshot, roster map[uuid.UUID]*access) error {
-	window := store.Window{Since: e.params.Since, Until: e.params.Until, ServiceFrom: e.params.ServiceFrom}
+	window := e.terms.segments(e.params)
+	// What of a segment is kept back for its age is counted apart from what the request left out.
+	old, class := int64(0), models.Class(0)
 	keep := func(l segment.Line) bool {
-		return window.Wants(l.LastUpdated, l.ServiceEnd, l.ServiceEnd != segment.NoDate)
+		if !window.Wants(l.LastUpdated, 0, false) {
+			return false
+		}
+		if e.terms.leaves(class, l) {
+			return true
+		}
+		old++
+		return false
 	}
 	beat := 0
-	err := view.Segments(e.chunk, e.listed(roster), e.params.Types, window, func(row *store.Row) error {
+	err := view.Segments(e.chunk, e.listed(roster), e.params.Types, window, func(row *store.Row) (err error) {
 		if beat++; beat%512 == 0 {
 			activity.RecordHeartbeat(ctx, e.acc.Written)
 			if err := ctx.Err(); err != nil {
@@ -368,21 +392,34 @@ func (e *chunkExport) read(ctx context.Context, view *store.Snapshot, roster map
 		if who == nil && roster != nil {
 			return nil // belongs to a Patient that is not held; not planned either
 		}
-		e.acc.Planned += row.Lines
-		switch {
-		case who != nil && (who.withheld || row.Class&who.without != 0):
+		switch fate := e.terms.fate(row.Class, who); {
+		case fate == release.StandIn:
+			return nil
+		case fate == release.Withhold:
+			e.acc.Planned += row.Lines
 			e.acc.WithheldResources += row.Lines
 			return nil
 		case row.Cut == store.CutOutside:
+			e.acc.Planned += row.Lines
 			e.acc.Filtered += row.Lines
 			return nil
+		case row.Cut == store.CutOld:
+			e.acc.Planned += row.Lines
+			e.tooOld(row.Class, row.Lines)
+			return nil
 		}
+		if row, err = e.withoutSecret(row); err != nil || row.Lines == 0 {
+			return err
+		}
+		old, class = 0, row.Class
 		n, err := e.take(row, who, keep)
 		if err != nil {
 			return err
 		}
+		e.acc.Planned += row.Lines
 		e.acc.Written += n
-		e.acc.Filtered += row.Lines - n
+		e.acc.Filtered += row.Lines - n - old
+		e.tooOld(row.Class, old)
 		if who != nil && n > 0 {
 			who.written = true
 		}
@@ -436,6 +473,8 @@ func (e *chunkExport) take(row *store.Row, who *access, keep func(segment.Line) 
 		b.data, sum, err = e.sift(b.data, row, who, sum, keep)
 	case row.Cut == store.CutWhole:
 		b.data = append(b.data, row.Data...)
+	case e.refs != nil:
+		b.data, sum, err = e.cut(b.data, row, sum, keep)
 	default:
 		b.data, sum, err = e.packer.Select(b.data, row.Data, sum, e.lines, keep)
 	}
@@ -445,6 +484,14 @@ func (e *chunkExport) take(row *store.Row, who *access, keep func(segment.Line) 
 	b.sum = b.sum.Add(sum)
 	e.held += sum.PackedLen
 	return sum.Lines, nil
+}
+
+// cut is Packer.Select for an export that takes along what its lines refer to.
+func (e *chunkExport) cut(dst []byte, row *store.Row, sum segment.Sum, keep func(segment.Line) bool) ([]byte, segment.Sum, error) {
+	if err := e.referLines(row, sum); err != nil {
+		return dst, segment.Sum{}, err
+	}
+	return e.packer.Select(dst, row.Data, sum, e.lines, keep)
 }
 
 // write moves the buffers to the chunk's blob, type after type.

@@ -40,6 +40,11 @@ func (e *chunkExport) sift(dst []byte, row *store.Row, who *access, sum segment.
 	if e.raw, err = segment.InflateSum(e.raw[:0], row.Data, sum); err != nil {
 		return dst, segment.Sum{}, err
 	}
+	if e.refs != nil && row.Cut == store.CutEdge {
+		if err := e.referLines(row, sum); err != nil {
+			return dst, segment.Sum{}, err
+		}
+	}
 	filter, filtered := e.filter.filters.For(row.Type)
 	cut := e.filter.elements.Applies(row.Type)
 	var wanted [][]byte

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
+	"pdexbulk/models/release"
 	"pdexbulk/models/segment"
 	"pdexbulk/models/store"
 )
@@ -35,21 +37,41 @@ func (e *chunkExport) refer(view *store.Snapshot, roster map[uuid.UUID]*access) 
 	if !supports(e.job, e.params) {
 		return nil
 	}
+	e.refs = map[string]bool{}
 	byClass := map[models.Class][]uuid.UUID{}
 	for id, who := range roster {
 		if !who.withheld {
-			byClass[who.without] = append(byClass[who.without], id)
+			without := e.terms.audience(who).Without()
+			byClass[without] = append(byClass[without], id)
 		}
 	}
 	for without, members := range byClass {
-		refs, err := view.References(members, e.params.Types, without)
+		refs, err := view.References(members, e.params.Types, without, e.terms.segments(e.params))
 		if err != nil {
 			return err
 		}
-		e.refs = append(e.refs, refs...)
+		for _, ref := range refs {
+			if without&models.ClassSensitive == 0 || !e.secret.refs[ref] {
+				e.refs[ref] = true
+			}
+		}
 	}
-	slices.Sort(e.refs)
-	e.refs = slices.Compact(e.refs)
+	return nil
+}
+
+// referLines notes what the lines of a segment refer to that are not too old. Their index is in e.lines.
+func (e *chunkExport) referLines(row *store.Row, sum segment.Sum) (err error) {
+	if e.raw, err = segment.InflateSum(e.raw[:0], row.Data, sum); err != nil {
+		return err
+	}
+	for _, l := range e.lines {
+		if int64(l.Offset)+int64(l.Length) > sum.RawLen {
+			return fmt.Errorf("%w: its index is not its own", segment.ErrCorrupt)
+		}
+		if e.terms.leaves(row.Class, l) {
+			fhir.SharedReferences(e.raw[l.Offset:l.Offset+l.Length], func(typ int16, id string) { e.refs[fhir.TypeName(typ)+"/"+id] = true })
+		}
+	}
 	return nil
 }
 
@@ -60,7 +82,15 @@ func (e *chunkExport) support(ctx context.Context, view *store.Snapshot) error {
 		return err
 	}
 	window := store.Window{Since: e.params.Since, Until: e.params.Until}
+	// What is sensitive comes for those who refer to it and may see it, not because another shared resource does.
+	secret, err := view.SensitiveShared()
+	if err != nil {
+		return err
+	}
 	seen := map[string]bool{}
+	for _, ref := range secret {
+		seen[ref] = !slices.Contains(pending, ref)
+	}
 	for len(pending) > 0 {
 		activity.RecordHeartbeat(ctx, len(seen))
 		want := map[string]bool{}
@@ -101,6 +131,9 @@ func shards(refs map[string]bool) []uuid.UUID {
 
 // takeShared takes the wanted resources of a segment and returns what they refer to.
 func (e *chunkExport) takeShared(row *store.Row, want map[string]bool, window store.Window) ([]string, error) {
+	if e.terms.audience(nil).Fate(row.Class) != release.Leave {
+		return nil, nil
+	}
 	name := fhir.TypeName(row.Type)
 	var err error
 	if e.lines, err = segment.AppendIndex(e.lines[:0], row.Entries); err != nil {

@@ -105,7 +105,7 @@ func (b *bundle) publishExport(id string) (*models.Job, []models.JobFile, map[st
 }
 
 // files downloads every file of a job and returns its lines, sorted, by type; those of files of another kind than output by
-// that kind.
+// that kind. The Provenance that names the transmitter is left out.
 func (b *bundle) files(id string) ([]models.JobFile, map[string][]string) {
 	b.t.Helper()
 	files, err := b.Store.Files(b.t.Context(), id)
@@ -123,6 +123,10 @@ func (b *bundle) files(id string) ([]models.JobFile, map[string][]string) {
 		require.Equal(b.t, uint32(f.CRC), crc32.ChecksumIEEE([]byte(raw)))
 		for line := range strings.Lines(raw) {
 			require.Equal(b.t, f.Type, fhir.ResourceTypeOf([]byte(line)))
+			if resourceID(json.RawMessage(line)) == id {
+				require.Equal(b.t, "Provenance", key, "what names the transmitter has the job's id")
+				continue
+			}
 			lines[key] = append(lines[key], strings.TrimSuffix(line, "\n"))
 		}
 	}
@@ -237,7 +241,7 @@ func TestExportLevelsAndWindows(t *testing.T) {
 		"between":       {Since: &since, Until: &until},
 		"look-back":     {ServiceFrom: &from},
 		"everything":    {Types: []int16{code("Observation"), code("Patient")}, Since: &since, Until: &until, ServiceFrom: &from},
-		"nothing":       {Since: new(noon.AddDate(1, 0, 0))},
+		"nothing":       {Types: []int16{code("Observation")}, Since: new(noon.AddDate(1, 0, 0))},
 		"an empty type": {Types: []int16{code("Basic")}},
 	} {
 		for level, op := range map[string]models.Operation{"system": models.OpSystemExport, "Patient": models.OpPatientExport, "Group": models.OpDataExport} {
@@ -261,6 +265,11 @@ func TestExportLevelsAndWindows(t *testing.T) {
 						(p.ServiceFrom == nil || s.line.ServiceEnd == segment.NoDate || s.line.ServiceEnd >= *p.ServiceFrom)
 				})
 				job, _, got := b.export(op, p)
+				if p.ServiceFrom != nil {
+					require.Len(t, got["error"], 1, "it is told that some were too old")
+					require.Positive(t, job.Accounting.TooOld)
+					delete(got, "error")
+				}
 				require.Equal(t, want, got)
 				require.EqualValues(t, map[string]int{"system": 60, "Patient": 60, "Group": 30}[level], job.Accounting.Members)
 				require.Zero(t, job.Accounting.Withheld)
@@ -311,7 +320,7 @@ func TestConsentAtExport(t *testing.T) {
 	require.Equal(t, []string{"regular", "regular-plain", "sensitive", "sensitive-plain", "sensitive-secret"}, ids)
 	require.Equal(t, models.Accounting{
 		Members: 7, Exported: 2, Empty: 2, Withheld: 3,
-		Planned: 17, Written: 5, WithheldResources: 12,
+		Planned: 18, Written: 6, WithheldResources: 12, // with the transmitter's Provenance
 	}, job.Accounting)
 
 	// A consent that ends, and one that begins, while the export runs are seen by the chunks that come after.
@@ -372,7 +381,7 @@ func TestChunkRace(t *testing.T) {
 	b := setup(t)
 	b.population(10)
 	b.pass(time.Hour)
-	id := b.job(models.OpPatientExport, models.ExportParams{})
+	id := b.job(models.OpPatientExport, models.ExportParams{Types: []int16{code("Patient"), code("Observation"), code("AllergyIntolerance")}})
 	plan := must[ExportPlan](t, b.PrepareExport, id)
 	require.Equal(t, 1, plan.Chunks)
 	var wg sync.WaitGroup
@@ -384,7 +393,6 @@ func TestChunkRace(t *testing.T) {
 	}
 	wg.Wait()
 	require.Len(t, b.blobs("exports"), 1)
-	must[ChunkResult](t, b.ExportChunk, ChunkInput{id, 1}) // the shared resources it refers to
 	_, _, got := b.publishExport(id)
 	require.Equal(t, filtered(b.current(), func(_ string, s stored) bool {
 		return models.IsMember(s.member) && s.member != models.MemberID("absent")
@@ -421,7 +429,7 @@ func TestManyChunksMakeFewFiles(t *testing.T) {
 	}
 	require.Len(t, b.blobs("exports"), 60)
 	_, files, got := b.publishExport(id)
-	require.Len(t, files, 3, "one for each type")
+	require.Len(t, files, 4, "one for each type, and the transmitter's Provenance")
 	require.Equal(t, filtered(b.current(), func(_ string, s stored) bool {
 		return models.IsMember(s.member) && s.member != models.MemberID("absent")
 	}), got)

@@ -32,7 +32,7 @@ func (m *merger) change(view *store.MergeTx, leave func(place, *held, segment.Li
 		return nil, err
 	}
 	out := &store.Merge{At: *m.imp.EffectiveAt, ImportID: m.imp.ID, Members: map[uuid.UUID]string{}, Present: map[uuid.UUID]bool{}}
-	fresh := map[place]map[models.Class][]entry{}
+	fresh := map[place][]entry{}
 	for from := 0; from < len(m.recs); {
 		to := from
 		at := place{m.recs[from].Member, m.recs[from].Type}
@@ -54,7 +54,11 @@ func (m *merger) change(view *store.MergeTx, leave func(place, *held, segment.Li
 		}
 	}
 	sh.drop(out, leave, dropped)
-	if err := m.rewrite(view, sh, fresh, out); err != nil {
+	lines, err := m.release(view, sh, fresh)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.rewrite(view, sh, lines, out); err != nil {
 		return nil, err
 	}
 	m.stats.Segments += int64(len(out.Insert))
@@ -70,6 +74,9 @@ func (sh *shelf) drop(out *store.Merge, leave func(place, *held, segment.Line) b
 					continue
 				}
 				h.dropped[i], h.rewrite = true, true
+				if h.key.Class&models.ClassViews != 0 {
+					continue
+				}
 				detach(out, h, l.ID)
 				if models.IsMember(where.member) {
 					out.Resourced = append(out.Resourced, store.Card{Member: where.member, Source: segment.IDHash(fhir.TypeName(where.typ), l.ID)})
@@ -86,18 +93,20 @@ type found struct {
 	line int
 }
 
-// mergePlace settles the lines of one member and type. It returns those to be written, by class, and marks the held ones
-// they replace.
-func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store.Merge) map[models.Class][]entry {
+// mergePlace settles the lines of one member and type. It returns those to be written and marks the held ones they replace.
+func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store.Merge) []entry {
 	newest := m.newest(recs)
 	counts := models.TypeCounts{}
 	stored := map[string]found{}
 	for _, h := range sh.held[at] {
+		if h.key.Class&models.ClassViews != 0 {
+			continue
+		}
 		for i, l := range h.lines {
 			stored[l.ID] = found{h, i}
 		}
 	}
-	var added map[models.Class][]entry
+	var added []entry
 	for i := range recs {
 		rec := &recs[i]
 		if newest[string(rec.ID)] != rec {
@@ -112,7 +121,7 @@ func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store
 		}
 		if old, ok := stored[id]; ok {
 			switch l := old.in.lines[old.line]; {
-			case l.Hash == rec.Hash && (m.imp.Mode == models.ImportLive || updated <= l.LastUpdated):
+			case l.Hash == rec.Hash && l.Flags == rec.Flags && (m.imp.Mode == models.ImportLive || updated <= l.LastUpdated):
 				counts.Unchanged++
 				continue
 			case updated < l.LastUpdated, rec.Version > 0 && rec.Version < l.Version:
@@ -120,7 +129,7 @@ func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store
 				continue
 			}
 			counts.Replaced++
-			old.in.dropped[old.line], old.in.rewrite = true, true
+			sh.replace(at, old.in, old.line)
 			detach(out, old.in, id)
 		} else {
 			counts.New++
@@ -134,14 +143,10 @@ func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store
 		if buried {
 			out.Raise = append(out.Raise, tomb)
 		}
-		if added == nil {
-			added = map[models.Class][]entry{}
-		}
-		class := models.Class(rec.Class)
-		added[class] = append(added[class], entry{segment.Line{
+		added = append(added, entry{meta: segment.Line{
 			ID: id, Version: rec.Version, LastUpdated: updated, ServiceStart: rec.ServiceStart, ServiceEnd: rec.ServiceEnd,
 			Flags: rec.Flags, Hash: rec.Hash,
-		}, rec.Body})
+		}, body: rec.Body, class: models.Class(rec.Class)})
 		m.index(at, rec, out)
 		attach(at, rec, out)
 	}
@@ -248,7 +253,7 @@ func cardRows(member uuid.UUID, source uint64, p match.Person) []store.Card {
 
 // rewrite makes the segments of every place that changed: its new lines, with what stays of the segments that lose a line
 // and with those small enough to be worth joining.
-func (m *merger) rewrite(view *store.MergeTx, sh *shelf, fresh map[place]map[models.Class][]entry, out *store.Merge) error {
+func (m *merger) rewrite(view *store.MergeTx, sh *shelf, fresh released, out *store.Merge) error {
 	var rewritten []*held
 	for at, all := range sh.held {
 		for _, h := range all {
@@ -269,11 +274,9 @@ func (m *merger) rewrite(view *store.MergeTx, sh *shelf, fresh map[place]map[mod
 			return err
 		}
 		out.Close = append(out.Close, h.key)
-		at := place{h.key.Member, h.key.Type}
-		if fresh[at] == nil {
-			fresh[at] = map[models.Class][]entry{}
+		for _, e := range stay {
+			fresh.add(place{h.key.Member, h.key.Type}, h.key.Class, e)
 		}
-		fresh[at][h.key.Class] = append(fresh[at][h.key.Class], stay...)
 	}
 	for at, classes := range fresh {
 		for class, lines := range classes {

@@ -17,6 +17,7 @@ import (
 	"pdexbulk/activities/spill"
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
+	"pdexbulk/models/release"
 	"pdexbulk/models/segment"
 	"pdexbulk/models/store"
 )
@@ -173,6 +174,8 @@ type merger struct {
 	// coverage is the contained Coverage last parsed, for the member covered.
 	covered  uuid.UUID
 	coverage string
+	viewer   release.Viewer
+	facts    fhir.Facts
 }
 
 func (m *merger) add(rec *spill.Record) {
@@ -221,6 +224,9 @@ type shelf struct {
 	tombs map[tombKey]store.Tombstone
 	// changed are the members that this import has changed in an earlier batch.
 	changed map[uuid.UUID]bool
+	// of and views are made when they are first asked for.
+	of    map[uuid.UUID][]place
+	views map[place]map[string][]found
 }
 
 type tombKey struct {
@@ -290,8 +296,9 @@ func loadRewrites(view *store.MergeTx, all []*held) error {
 
 // entry is a line on its way into a segment.
 type entry struct {
-	meta segment.Line
-	body []byte // with its line break
+	meta  segment.Line
+	body  []byte       // with its line break
+	class models.Class // what its line alone says, then what its member's lines together say; without views
 }
 
 // survivors inflates a segment and returns the lines that stay.
@@ -303,7 +310,7 @@ func (h *held) survivors() ([]entry, error) {
 	out := make([]entry, 0, len(h.lines))
 	for i, l := range h.lines {
 		if !h.dropped[i] {
-			out = append(out, entry{l, raw[l.Offset : l.Offset+l.Length]})
+			out = append(out, entry{meta: l, body: raw[l.Offset : l.Offset+l.Length]})
 		}
 	}
 	return out, nil

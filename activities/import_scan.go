@@ -23,6 +23,7 @@ import (
 	"pdexbulk/models"
 	"pdexbulk/models/blob"
 	"pdexbulk/models/fhir"
+	"pdexbulk/models/release"
 	"pdexbulk/models/segment"
 )
 
@@ -344,6 +345,9 @@ func (s *scan) parse(ctx context.Context, blocks <-chan *block, free chan<- *blo
 			}
 			body = record(body[:0], line, &facts, &rec)
 			rec.File, rec.Line = int32(s.file.File), b.numbers[i]
+			if !facts.Sensitive && s.a.Codes.Sensitive(line) {
+				markSensitive(&rec)
+			}
 			if !run.Fits(len(rec.Body)) {
 				if err := s.flush(ctx, run); err != nil {
 					return err
@@ -378,11 +382,13 @@ func record(body, line []byte, f *fhir.Facts, rec *spill.Record) []byte {
 	default:
 		rec.Member = models.UnattributedID(f.ResourceType(), string(f.ID))
 	}
+	rec.Flags = release.FlagRules
 	if f.Sensitive {
-		rec.Class |= int16(models.ClassSensitive)
+		markSensitive(rec)
 	}
 	if f.PriorAuth {
 		rec.Class |= int16(models.ClassPriorAuth)
+		rec.Flags |= release.FlagAuth
 	}
 	if rec.Patient != nil && len(fhir.Attachments(line)) > 0 {
 		rec.Class |= int16(models.ClassAttachment)
@@ -397,6 +403,11 @@ func record(body, line []byte, f *fhir.Facts, rec *spill.Record) []byte {
 		rec.Version = int32(v)
 	}
 	return body
+}
+
+func markSensitive(rec *spill.Record) {
+	rec.Class |= int16(models.ClassSensitive)
+	rec.Flags |= release.FlagSensitive
 }
 
 // takeDeletes takes a transaction Bundle of DELETE entries, the form Bulk Data gives deleted resources in, and reports

@@ -10,15 +10,23 @@ import (
 	"pdexbulk/models/fhir"
 )
 
-// tellIgnored writes the error file of a manifest that says which parameters were ignored, one OperationOutcome each (Bulk
-// Data Access 2.0.0, manifest "error"). It returns no file when all were heeded. number is the file's place in the manifest.
-func (a *Activities) tellIgnored(ctx context.Context, jobID string, ignored []string, number int) ([]models.JobFile, error) {
-	if len(ignored) == 0 {
+// tellIgnored writes the error file of a manifest that says which parameters were ignored, and how many resources were too old
+// to be handed over, one OperationOutcome each (Bulk Data Access 2.0.0, manifest "error"). It returns no file when there is
+// nothing to tell. number is the file's place in the manifest.
+func (a *Activities) tellIgnored(ctx context.Context, jobID string, ignored []string, tooOld int64, number int) ([]models.JobFile, error) {
+	if len(ignored) == 0 && tooOld == 0 {
 		return nil, nil
 	}
 	var lines [][]byte
 	for _, name := range ignored {
 		line, err := json.Marshal(ignoredOutcome(name))
+		if err != nil {
+			return nil, fmt.Errorf("write outcome: %w", err)
+		}
+		lines = append(lines, append(line, '\n'))
+	}
+	if tooOld > 0 {
+		line, err := json.Marshal(tooOldOutcome(tooOld))
 		if err != nil {
 			return nil, fmt.Errorf("write outcome: %w", err)
 		}
@@ -42,4 +50,10 @@ func ignoredOutcome(name string) fhir.OperationOutcome {
 		return fhir.Outcome(fhir.NewIssue(fhir.SeverityWarning, fhir.IssueNotSupported, "types that are not exported here were ignored", name))
 	}
 	return fhir.Outcome(fhir.NewIssue(fhir.SeverityWarning, fhir.IssueNotSupported, "the parameter "+name+" is not supported and was ignored", name))
+}
+
+// tooOldOutcome tells that the holder's look-back cut something off (decision D-01). It is no error.
+func tooOldOutcome(resources int64) fhir.OperationOutcome {
+	return fhir.Outcome(fhir.NewIssue(fhir.SeverityInformation, fhir.IssueInformational,
+		fmt.Sprintf("%d resources were left out because their date of service lies before what this exchange reaches back to", resources)))
 }

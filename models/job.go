@@ -73,6 +73,8 @@ type Accounting struct {
 	Filtered          int64 `json:"filtered,omitempty"` // left out because the request asked so
 	WithheldResources int64 `json:"withheldResources,omitempty"`
 	ErroredResources  int64 `json:"erroredResources,omitempty"`
+	// Of WithheldResources, those that were too old.
+	TooOld int64 `json:"tooOld,omitempty"`
 
 	Matched     int64 `json:"matched,omitempty"`
 	Unmatched   int64 `json:"unmatched,omitempty"`
@@ -91,6 +93,7 @@ func (a Accounting) Add(b Accounting) Accounting {
 	a.Filtered += b.Filtered
 	a.WithheldResources += b.WithheldResources
 	a.ErroredResources += b.ErroredResources
+	a.TooOld += b.TooOld
 	a.Matched += b.Matched
 	a.Unmatched += b.Unmatched
 	a.Constrained += b.Constrained

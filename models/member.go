@@ -57,16 +57,34 @@ func IsMember(id uuid.UUID) bool { return [14]byte(id[:14]) != [14]byte(sharedBa
 
 // Class is the release class of a segment: a set of bits. Lines of different classes never share a segment, so that a
 // rule which withholds a class withholds whole segments.
+//
+// A resource whose form depends on who gets it is held once as it came and once for each view of it. Full and Linked mark
+// what came, Basis and Masked what stands for it; of the forms of a resource exactly one goes to a given audience.
 type Class int16
 
 // The class bits.
 const (
-	ClassSensitive Class = 1 << iota // carries a sensitivity label
-	ClassPriorAuth                   // a prior authorisation
+	ClassSensitive Class = 1 << iota // carries a sensitivity label, has a sensitive code, or makes no sense without what has
+	// ClassPriorAuth marks a prior authorisation, and what belongs to prior authorisations alone. The last day of service of its
+	// lines is the last day on which they may leave.
+	ClassPriorAuth
+	ClassFull   // holds money; another line is its non-financial view
+	ClassBasis  // the non-financial view of another line
+	ClassLinked // refers to something sensitive; another line does without the reference
+	ClassMasked // another line without its references to what is sensitive
+	ClassDrug   // a prior authorisation for a drug, or what belongs to such alone
+	// ClassSupport marks what comes with a prior authorisation even when it is too old to come by itself. The first day of service
+	// of its lines is the last day on which that holds.
+	ClassSupport
+	// ClassUnruled marks what was imported before there were release classes. It leaves only after it was imported again.
+	ClassUnruled
 
 	// ClassAttachment: an Attachment names a Binary. Exports write another url into such lines, and into no others.
 	ClassAttachment Class = 1 << 14
 )
+
+// ClassViews are the bits of lines that stand for another line.
+const ClassViews = ClassBasis | ClassMasked
 
 // CardKind says what an identifier on a member's card means.
 type CardKind int16

@@ -18,22 +18,20 @@ import (
 
 // world is the payer's members and their data, the same for every system.
 type world struct {
-	dir    string
-	o      seed.Options
-	made   seed.Summary
-	counts map[string]map[string]int // by Patient id and type
-	// sensitive are those of counts that a consent to the rest does not open.
-	sensitive map[string]map[string]int
-	ofMembers map[string]bool // the types that members have
-	shared    map[string]bool // the resources of the other types, as Type/id
-	names     []string        // everything that tells of a person, see personal
+	dir       string
+	o         seed.Options
+	made      seed.Summary
+	truth     map[string]seed.MemberTruth // by Patient id
+	ofMembers map[string]bool             // the types that members have
+	shared    map[string]bool             // the resources of the other types, as Type/id
+	names     []string                    // everything that tells of a person, see personal
 }
 
 func newWorld(dir string) (*world, error) {
 	w := &world{
-		dir:    dir,
-		o:      seed.Options{Seed: 11, Members: 2000, Density: 0.4, Anchor: time.Now().UTC().Truncate(24 * time.Hour)},
-		counts: map[string]map[string]int{}, sensitive: map[string]map[string]int{}, ofMembers: map[string]bool{}, shared: map[string]bool{},
+		dir:   dir,
+		o:     seed.Options{Seed: 11, Members: 2000, Density: 0.4, Anchor: time.Now().UTC().Truncate(24 * time.Hour)},
+		truth: map[string]seed.MemberTruth{}, ofMembers: map[string]bool{}, shared: map[string]bool{},
 	}
 	var err error
 	if w.made, err = seed.Write(context.Background(), dir, w.o); err != nil {
@@ -44,7 +42,7 @@ func newWorld(dir string) (*world, error) {
 		if err := json.Unmarshal(line, &t); err != nil {
 			return err
 		}
-		w.counts[t.Patient], w.sensitive[t.Patient] = t.Counts, t.Sensitive
+		w.truth[t.Patient] = t
 		for typ := range t.Counts {
 			w.ofMembers[typ] = true
 		}

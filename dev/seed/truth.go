@@ -2,8 +2,8 @@ package seed
 
 // tally counts the resources of a member in the classes that decide their release.
 type tally struct {
-	counts, older, olderOngoing, sensitive, olderSensitive [typeCount]int
-	auths                                                  [authKinds][typeCount]int
+	counts, older, olderOngoing, sensitive, olderSensitive, olderOngoingSensitive [typeCount]int
+	auths                                                                         [authKinds][typeCount]int
 }
 
 func (t *tally) add(r Type, a about, cutoff day) {
@@ -25,6 +25,9 @@ func (t *tally) add(r Type, a about, cutoff day) {
 	if old && a.label != "" {
 		t.olderSensitive[r]++
 	}
+	if old && a.label != "" && a.ongoing {
+		t.olderOngoingSensitive[r]++
+	}
 }
 
 // MemberTruth is one line of truth.ndjson: what the files hold about one member of the roster. All maps go from a
@@ -41,9 +44,11 @@ type MemberTruth struct {
 	Older map[string]int `json:"older,omitempty"`
 	// OlderOngoing counts those of Older that began then and still hold: the chronic conditions.
 	OlderOngoing map[string]int `json:"olderOngoing,omitempty"`
-	// Sensitive counts those with a sensitivity label, OlderSensitive those of them that are also in Older.
-	Sensitive      map[string]int `json:"sensitive,omitempty"`
-	OlderSensitive map[string]int `json:"olderSensitive,omitempty"`
+	// Sensitive counts those with a sensitivity label, OlderSensitive those of them that are also in Older, and
+	// OlderOngoingSensitive those of these that are in OlderOngoing, too.
+	Sensitive             map[string]int `json:"sensitive,omitempty"`
+	OlderSensitive        map[string]int `json:"olderSensitive,omitempty"`
+	OlderOngoingSensitive map[string]int `json:"olderOngoingSensitive,omitempty"`
 	// PriorAuths counts, by scenario (see PriorAuthScenarios), the prior authorisations and their documents.
 	PriorAuths map[string]map[string]int `json:"priorAuths,omitempty"`
 	// IDs lists the logical ids by type when Options.TruthIDs is set.
@@ -61,6 +66,7 @@ func (e *emitter) appendTruth() {
 	w.countsIfAny("olderOngoing", &t.olderOngoing)
 	w.countsIfAny("sensitive", &t.sensitive)
 	w.countsIfAny("olderSensitive", &t.olderSensitive)
+	w.countsIfAny("olderOngoingSensitive", &t.olderOngoingSensitive)
 	none := [authKinds][typeCount]int{}
 	if t.auths != none {
 		w.obj("priorAuths")

@@ -50,6 +50,7 @@ type Facts struct {
 	scan     scanner
 	text     []byte // unescaped strings
 	subject  bool   // an element of the first patient paths is present
+	ended    bool   // it is said to have ended
 	patients [2][]byte
 	others   [2]bool
 	when     [3]span
@@ -97,7 +98,7 @@ func (f *Facts) reset(line []byte) {
 	f.Dated, f.First, f.Last, f.BadDate = false, 0, 0, false
 	f.scan = scanner{b: line, blank: lineBlanks}
 	f.text = f.text[:0]
-	f.subject = false
+	f.subject, f.ended = false, false
 	f.patients, f.others = [2][]byte{}, [2]bool{}
 	f.when = [3]span{}
 	f.splice = splice{}
@@ -118,6 +119,9 @@ func (f *Facts) settle() {
 			f.Dated, f.First, f.Last = true, w.first, w.last
 			break
 		}
+	}
+	if f.Dated && byType[f.Type].ongoing && !f.ended {
+		f.Last = MaxDay
 	}
 	if f.Use == UsePreauthorization {
 		f.PriorAuth = true
@@ -219,6 +223,7 @@ func (f *Facts) resource(i int) int {
 				break
 			}
 			f.subject = f.subject || root.edges[e].subject
+			f.ended = f.ended || root.edges[e].ends
 			i = f.walk(value, 1, root.edges[e].child)
 		}
 		if i < 0 {
@@ -397,6 +402,11 @@ func (f *Facts) note(n *node, text []byte) {
 	case actProfile:
 		canonical, _, _ := bytes.Cut(text, []byte("|"))
 		f.PriorAuth = f.PriorAuth || string(canonical) == PriorAuthProfile
+	case actEnded:
+		switch string(text) {
+		case "inactive", "remission", "resolved":
+			f.ended = true
+		}
 	}
 }
 

@@ -122,7 +122,7 @@ var oracleDates = map[string][][]string{
 	"Communication":               {{"sent"}, {"received"}},
 	"CommunicationRequest":        {{"authoredOn"}},
 	"Composition":                 {{"date"}},
-	"Condition":                   {{"onsetDateTime", "onsetPeriod"}, {"recordedDate"}},
+	"Condition":                   {{"onsetDateTime", "onsetPeriod", "abatementDateTime", "abatementPeriod"}, {"recordedDate"}},
 	"CoverageEligibilityRequest":  {{"servicedDate", "servicedPeriod"}, {"created"}},
 	"CoverageEligibilityResponse": {{"servicedDate", "servicedPeriod"}, {"created"}},
 	"DetectedIssue":               {{"identifiedDateTime", "identifiedPeriod"}},
@@ -186,11 +186,29 @@ func (o oracle) dates() (first, last time.Time, dated bool) {
 				dated = true
 			}
 		}
+		if dated && kind == "Condition" && o.ongoing() {
+			last = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+		}
 		if dated {
 			return first, last, true
 		}
 	}
 	return first, last, false
+}
+
+// ongoing reports whether nothing says that a Condition has ended.
+func (o oracle) ongoing() bool {
+	for name := range o {
+		if strings.HasPrefix(name, "abatement") {
+			return false
+		}
+	}
+	for _, code := range o.at("clinicalStatus.coding.code") {
+		if code == "inactive" || code == "remission" || code == "resolved" {
+			return false
+		}
+	}
+	return true
 }
 
 func oraclePeriod(p map[string]any, closed bool) (first, last time.Time, ok bool) {

@@ -14,7 +14,8 @@ type rule struct {
 	// dates is where the dates of service are. Elements joined by "+" are taken together, from the earliest to the
 	// latest; what follows ">" is looked at only if nothing before it is dated. x[x] stands for xDateTime, xDate,
 	// xInstant, xPeriod and xTiming. "!" marks periods that end where they start when they have no end, because a
-	// claim is not an ongoing thing.
+	// claim is not an ongoing thing. "~" marks what goes on until it is said to have ended: by an abatement, or by a
+	// clinicalStatus of inactive, remission or resolved.
 	dates string
 }
 
@@ -46,7 +47,7 @@ var rules = [...]rule{
 	{TypeCommunication, true, "subject > sender recipient", "sent > received"},
 	{TypeCommunicationRequest, true, "subject > sender recipient requester", "authoredOn"},
 	{TypeComposition, true, "subject > author attester.party", "date"},
-	{TypeCondition, true, "subject > asserter", "onset[x] > recordedDate"},
+	{TypeCondition, true, "subject > asserter", "~onset[x] + abatement[x] > recordedDate"},
 	{TypeConsent, true, "patient", ""},
 	{TypeContract, false, "?subject", ""},
 	{TypeCoverage, true, "beneficiary > policyHolder subscriber payor", ""},
@@ -115,6 +116,7 @@ var shareable = [...]int16{
 type typeFacts struct {
 	compartment bool
 	shareable   bool
+	ongoing     bool // until it is said to have ended
 	root        node
 }
 
@@ -122,6 +124,7 @@ var byType = func() (table [len(typeNames)]typeFacts) {
 	for _, r := range rules {
 		table[r.code].compartment = r.compartment
 		table[r.code].root = compile(r)
+		table[r.code].ongoing = strings.HasPrefix(r.dates, "~")
 	}
 	for _, code := range shareable {
 		table[code].shareable = true
@@ -153,6 +156,7 @@ const (
 	actEnd              // Period.end
 	actUse              // use of a claim
 	actProfile          // an entry of meta.profile
+	actEnded            // a code of clinicalStatus
 )
 
 // node is an element of interest: what its text means and which of its children matter. Arrays are seen through, so an
@@ -172,6 +176,8 @@ type edge struct {
 	child *node
 	// subject marks the top-level elements of the first patient paths.
 	subject bool
+	// ends marks the top-level elements that say, by being there, that something has ended.
+	ends bool
 }
 
 func (n *node) find(name []byte) int {
@@ -213,7 +219,15 @@ func compile(r rule) node {
 			}
 		}
 	}
-	dates, closed := strings.CutPrefix(r.dates, "!")
+	dates, ongoing := strings.CutPrefix(r.dates, "~")
+	if ongoing {
+		root.grow("clinicalStatus.coding.code").act = actEnded
+		for _, name := range []string{"abatementDateTime", "abatementAge", "abatementPeriod", "abatementRange", "abatementString"} {
+			root.grow(name)
+			root.edges[root.find([]byte(name))].ends = true
+		}
+	}
+	dates, closed := strings.CutPrefix(dates, "!")
 	for rank, group := range strings.Split(dates, ">") {
 		for path := range strings.FieldsFuncSeq(group, func(c rune) bool { return c == '+' || c == ' ' }) {
 			for _, name := range choices(path) {

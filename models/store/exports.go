@@ -23,21 +23,21 @@ type Load struct {
 }
 
 // Loads streams, in member order, every member an export at snapshot `at` covers with the size of its segments of the
-// given types (none means all). With a group it is that group's members, whether or not anything is held of them; without
+// given types (none means all), each resource counted once. With a group it is that group's members, whether or not anything is held of them; without
 // one, every member whose Patient is held. only, unless nil, leaves out everybody else.
 func (s *Store) Loads(ctx context.Context, groupID string, types []int16, only []uuid.UUID, at time.Time, fn func(Load) error) error {
 	sql := `SELECT member_id, coalesce(sum(lines) FILTER (WHERE $2::smallint[] IS NULL OR type = ANY($2)), 0)::bigint,
 		       coalesce(sum(packed_len) FILTER (WHERE $2::smallint[] IS NULL OR type = ANY($2)), 0)::bigint
-		FROM segments WHERE valid_from <= $1 AND valid_to > $1 AND member_id < $3 AND ($5::uuid[] IS NULL OR member_id = ANY($5))
+		FROM segments WHERE valid_from <= $1 AND valid_to > $1 AND member_id < $3 AND ($5::uuid[] IS NULL OR member_id = ANY($5)) AND class & $6 = 0
 		GROUP BY member_id HAVING bool_or(type = $4) ORDER BY member_id`
 	patient, _ := fhir.TypeCode("Patient")
-	args := []any{at, nullable(types), models.FirstShared, patient, only}
+	args := []any{at, nullable(types), models.FirstShared, patient, only, int16(models.ClassViews)}
 	if groupID != "" {
 		sql = `SELECT g.member_id, coalesce(sum(s.lines), 0)::bigint, coalesce(sum(s.packed_len), 0)::bigint
 			FROM group_members g LEFT JOIN segments s ON s.member_id = g.member_id AND s.valid_from <= $1 AND s.valid_to > $1
-			     AND ($2::smallint[] IS NULL OR s.type = ANY($2))
+			     AND ($2::smallint[] IS NULL OR s.type = ANY($2)) AND s.class & $5 = 0
 			WHERE g.group_id = $3 AND ($4::uuid[] IS NULL OR g.member_id = ANY($4)) GROUP BY g.member_id ORDER BY g.member_id`
-		args = []any{at, nullable(types), groupID, only}
+		args = []any{at, nullable(types), groupID, only, int16(models.ClassViews)}
 	}
 	return s.eachLoad(ctx, sql, args, fn)
 }
@@ -46,9 +46,9 @@ func (s *Store) Loads(ctx context.Context, groupID string, types []int16, only [
 func (s *Store) SharedLoads(ctx context.Context, types []int16, at time.Time, fn func(Load) error) error {
 	return s.eachLoad(ctx, `SELECT member_id, sum(lines)::bigint, sum(packed_len)::bigint FROM segments
 		WHERE valid_from <= $1 AND valid_to > $1 AND ($2::smallint[] IS NULL OR type = ANY($2))
-		  AND member_id >= $3 AND member_id < $4
+		  AND member_id >= $3 AND member_id < $4 AND class & $5 = 0
 		GROUP BY member_id ORDER BY member_id`,
-		[]any{at, nullable(types), models.FirstShared, models.FirstUnattributed}, fn)
+		[]any{at, nullable(types), models.FirstShared, models.FirstUnattributed, int16(models.ClassViews)}, fn)
 }
 
 func (s *Store) eachLoad(ctx context.Context, sql string, args []any, fn func(Load) error) error {
@@ -289,6 +289,11 @@ type Window struct {
 	Since       *time.Time // meta.lastUpdated after
 	Until       *time.Time // meta.lastUpdated before
 	ServiceFrom *int32     // last service day on or after; lines without a service date stay
+	// Day is that of the request. Prior authorisations may leave up to their last service day, and what supports them, however
+	// old, up to its first (see models.Class). Nil means that they are like other lines.
+	Day *int32
+	// Skip leaves out segments of classes with one of these bits.
+	Skip models.Class
 }
 
 // Wants reports whether a line is inside the window. updated is in ms since 1970-01-01, serviceEnd in days; dated is
@@ -307,6 +312,7 @@ const (
 	CutOutside Cut = 0 // no line is wanted; Data is nil
 	CutWhole   Cut = 1 // every line is wanted
 	CutEdge    Cut = 2 // some may be; Entries is the segment's index
+	CutOld     Cut = 3 // no line is wanted, because of when the services were; Data is nil
 )
 
 // Row is a segment as an export reads it. Data and Entries are valid only during the call they are passed to.
@@ -384,39 +390,50 @@ func (v *Snapshot) Group(id string) (*Group, error) {
 }
 
 const rowColumns = `s.member_id, s.type, s.class, s.lines, s.raw_len, s.crc,
-	CASE WHEN %[1]s THEN 0 WHEN %[2]s THEN 2 ELSE 1 END::smallint,
-	CASE WHEN %[1]s THEN NULL ELSE s.data END,
-	CASE WHEN NOT (%[1]s) AND (%[2]s) THEN (SELECT l.entries FROM segment_lines l
+	CASE WHEN %[1]s THEN 0 WHEN %[2]s THEN 3 WHEN %[3]s THEN 2 ELSE 1 END::smallint,
+	CASE WHEN %[1]s OR %[2]s THEN NULL ELSE s.data END,
+	CASE WHEN NOT (%[1]s OR %[2]s) AND (%[3]s) THEN (SELECT l.entries FROM segment_lines l
 		WHERE (l.member_id, l.type, l.class, l.valid_from, l.part) = (s.member_id, s.type, s.class, s.valid_from, s.part)) END`
 
-// The tests a window makes on a segment's bounds. $1 snapshot, $2 types, $3 since, $4 until, $5 first service day.
+// The tests a window makes on a segment's bounds. $1 snapshot, $2 types, $3 since, $4 until, $5 first service day, $6 day of the
+// request, $7 classes to skip. The classes 2 and 128 are models.ClassPriorAuth and models.ClassSupport.
 const (
-	outside = `(coalesce(s.updated_max <= $3, false) OR coalesce(s.updated_min >= $4, false)
-		OR coalesce(s.undated = 0 AND s.service_max < $5, false))`
-	edge = `(coalesce(s.updated_min <= $3, false) OR coalesce(s.updated_max >= $4, false) OR coalesce(s.service_min < $5, false))`
+	outside = `(coalesce(s.updated_max <= $3, false) OR coalesce(s.updated_min >= $4, false))`
+	old     = `CASE WHEN $6::date IS NULL OR s.class & 130 = 0 THEN coalesce(s.undated = 0 AND s.service_max < $5, false)
+		ELSE s.class & 2 <> 0 AND s.service_max < $6 END`
+	edgeOfAge = `CASE WHEN $6::date IS NULL OR s.class & 130 = 0 THEN coalesce(s.service_min < $5, false)
+		WHEN s.class & 2 <> 0 THEN s.service_min < $6 ELSE $5::date IS NOT NULL END`
+	edge = `(coalesce(s.updated_min <= $3, false) OR coalesce(s.updated_max >= $4, false) OR ` + edgeOfAge + `)`
+	// Without since, until and first service day only prior authorisations are cut.
+	auths = `s.member_id, s.type, s.class, s.lines, s.raw_len, s.crc,
+	CASE WHEN s.class & 2 = 0 OR $6::date IS NULL OR s.service_min >= $6 THEN 1 WHEN s.service_max < $6 THEN 3 ELSE 2 END::smallint,
+	CASE WHEN s.class & 2 = 0 OR $6::date IS NULL OR s.service_max >= $6 THEN s.data END,
+	CASE WHEN s.class & 2 <> 0 AND $6::date IS NOT NULL AND s.service_min < $6 AND s.service_max >= $6 THEN (SELECT l.entries FROM segment_lines l
+		WHERE (l.member_id, l.type, l.class, l.valid_from, l.part) = (s.member_id, s.type, s.class, s.valid_from, s.part)) END`
 )
 
 // Segments streams the segments of the given types (none means all) that the listed members had at the snapshot. members
 // nil means every id in [c.Lo, c.Hi].
 func (v *Snapshot) Segments(c Chunk, members []uuid.UUID, types []int16, w Window, fn func(*Row) error) error {
-	from := `segments s WHERE s.member_id BETWEEN $6 AND $7 AND`
+	from := `segments s WHERE s.member_id BETWEEN $8 AND $9 AND`
 	args := []any{
 		pgx.QueryExecModeCacheDescribe,
 		pgx.QueryResultFormats{pgx.BinaryFormatCode},
-		v.at, nullable(types), w.Since, w.Until, dayPtr(w.ServiceFrom),
+		v.at, nullable(types), w.Since, w.Until, dayPtr(w.ServiceFrom), dayPtr(w.Day), int16(w.Skip),
 	}
 	if members != nil {
-		from = `unnest($6::uuid[]) AS k(id) JOIN segments s ON s.member_id = k.id WHERE`
+		from = `unnest($8::uuid[]) AS k(id) JOIN segments s ON s.member_id = k.id WHERE`
 		args = append(args, members)
 	} else {
 		args = append(args, c.Lo, c.Hi)
 	}
-	always := w == Window{}
-	cols := fmt.Sprintf(rowColumns, outside, edge)
+	always := w.Since == nil && w.Until == nil && w.ServiceFrom == nil
+	cols := fmt.Sprintf(rowColumns, outside, old, edge)
 	if always {
-		cols = `s.member_id, s.type, s.class, s.lines, s.raw_len, s.crc, 1::smallint, s.data, NULL::bytea`
+		cols = auths
 	}
-	sql := `SELECT ` + cols + ` FROM ` + from + ` s.valid_from <= $1 AND s.valid_to > $1 AND ($2::smallint[] IS NULL OR s.type = ANY($2))`
+	sql := `SELECT ` + cols + ` FROM ` + from + ` s.valid_from <= $1 AND s.valid_to > $1 AND ($2::smallint[] IS NULL OR s.type = ANY($2))
+		AND s.class & $7 = 0`
 	if always {
 		sql += ` AND ($3::timestamptz IS NULL AND $4::timestamptz IS NULL AND $5::date IS NULL)`
 	}

@@ -274,7 +274,7 @@ func match(rt *rapid.T, segments [][]segment.Line, row *store.Row, keep func(seg
 			raw = fmt.Appendf(raw, `{"id":"%s","at":%d}`+"\n", l.ID, l.LastUpdated)
 		}
 		sum := segment.Sum{Lines: row.Lines, RawLen: row.RawLen, CRC: row.CRC, PackedLen: int64(len(row.Data))}
-		if row.Cut == store.CutOutside {
+		if row.Cut == store.CutOutside || row.Cut == store.CutOld {
 			if int64(len(raw)) == row.RawLen && !slices.ContainsFunc(candidate, keep) {
 				lines = candidate
 			}
@@ -293,7 +293,7 @@ func match(rt *rapid.T, segments [][]segment.Line, row *store.Row, keep func(seg
 		}
 	}
 	switch row.Cut {
-	case store.CutOutside:
+	case store.CutOutside, store.CutOld:
 		require.Nil(rt, row.Data)
 		require.Empty(rt, kept)
 	case store.CutWhole:

@@ -10,20 +10,73 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"pdexbulk/models"
+	"pdexbulk/models/fhir"
+	"pdexbulk/models/segment"
 )
 
 // References returns, each once, the shared resources (Type/id) that segments of the given types and of classes without the
-// given bits refer to, for the members listed, at the snapshot.
-func (v *Snapshot) References(members []uuid.UUID, types []int16, without models.Class) ([]string, error) {
-	rows, err := v.tx.Query(v.ctx, `SELECT DISTINCT r FROM unnest($1::uuid[]) AS k(id) JOIN segment_refs s ON s.member_id = k.id, unnest(s.refs) AS r
-		WHERE s.valid_from <= $2 AND s.valid_to > $2 AND ($3::smallint[] IS NULL OR s.type = ANY($3)) AND s.class & $4 = 0`,
-		members, v.at, nullable(types), int16(without))
+// given bits refer to, for the members listed, at the snapshot. Of w only the dates of service count: segments that are too old
+// are left out, and so are those of which a part may be, but for those that Segments says lie outside.
+func (v *Snapshot) References(members []uuid.UUID, types []int16, without models.Class, w Window) ([]string, error) {
+	rows, err := v.tx.Query(v.ctx, fmt.Sprintf(`SELECT DISTINCT r FROM unnest($8::uuid[]) AS k(id) JOIN segment_refs f ON f.member_id = k.id
+		JOIN segments s USING (member_id, type, class, valid_from, part), unnest(f.refs) AS r
+		WHERE f.valid_from <= $1 AND f.valid_to > $1 AND ($2::smallint[] IS NULL OR f.type = ANY($2)) AND f.class & $7 = 0
+		  AND NOT (%[2]s) AND (%[1]s OR NOT (%[3]s))`, outside, old, edgeOfAge),
+		v.at, nullable(types), w.Since, w.Until, dayPtr(w.ServiceFrom), dayPtr(w.Day), int16(without), members)
 	if err != nil {
 		return nil, fmt.Errorf("select references: %w", err)
 	}
 	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, fmt.Errorf("read references: %w", err)
+	}
+	return out, nil
+}
+
+// SensitiveShared returns the shared resources (Type/id) that are sensitive.
+func (v *Snapshot) SensitiveShared() ([]string, error) {
+	rows, err := v.tx.Query(v.ctx, `SELECT type, entries FROM segment_lines WHERE member_id >= $1 AND member_id < $2 AND valid_from <= $3 AND valid_to > $3
+		AND class & $4 <> 0`, models.FirstShared, models.FirstUnattributed, v.at, int16(models.ClassSensitive))
+	if err != nil {
+		return nil, fmt.Errorf("select sensitive shared resources: %w", err)
+	}
+	var out []string
+	var typ int16
+	var entries []byte
+	_, err = pgx.ForEachRow(rows, []any{&typ, &entries}, func() error {
+		lines, err := segment.DecodeIndex(entries)
+		for _, l := range lines {
+			out = append(out, fhir.TypeName(typ)+"/"+l.ID)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read sensitive shared resources: %w", err)
+	}
+	return out, nil
+}
+
+// Place is a member's resources of one type.
+type Place struct {
+	Member uuid.UUID
+	Type   int16
+}
+
+// Referring returns where, among the members listed, a segment refers to one of the shared resources.
+func (v *Snapshot) Referring(members []uuid.UUID, refs []string) (map[Place]bool, error) {
+	rows, err := v.tx.Query(v.ctx, `SELECT DISTINCT s.member_id, s.type FROM unnest($1::uuid[]) AS k(id) JOIN segment_refs s ON s.member_id = k.id
+		WHERE s.valid_from <= $2 AND s.valid_to > $2 AND s.refs && $3::text[]`, members, v.at, refs)
+	if err != nil {
+		return nil, fmt.Errorf("select what refers: %w", err)
+	}
+	out := map[Place]bool{}
+	var at Place
+	_, err = pgx.ForEachRow(rows, []any{&at.Member, &at.Type}, func() error {
+		out[at] = true
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read what refers: %w", err)
 	}
 	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -15,6 +16,8 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"pdexbulk/activities"
+	"pdexbulk/models/fhir"
+	"pdexbulk/models/release"
 	"pdexbulk/worker/boot"
 	"pdexbulk/workflows"
 )
@@ -27,6 +30,10 @@ type Config struct {
 	Retention      time.Duration `env:"PDEX_FILE_RETENTION" envDefault:"72h" help:"how long the files of a finished job live"`
 	PayerGroups    time.Duration `env:"PDEX_PAYER_GROUP_TTL" envDefault:"0" help:"how long the Group of a match for a payer lives; 0 for as long as its members' consents"`
 	ProviderGroups time.Duration `env:"PDEX_PROVIDER_GROUP_TTL" envDefault:"720h" help:"how long the Group of a match for a provider lives; 0 without end"`
+	Codes          []string      `env:"PDEX_SENSITIVE_CODES" envDefault:"behavioral-health,genetic,hiv,reproductive,sexual-health,substance-use,violence" help:"lists of codes by which an import takes resources for sensitive, beside their labels: those named in models/release/codes, and paths of own ones that end in .tsv; none for none"`
+	PayerYears     int           `env:"PDEX_P2P_LOOKBACK_YEARS" envDefault:"5" help:"calendar years that an exchange between payers reaches back from the request, by date of service; 0 means no bound"`
+	ProviderFrom   string        `env:"PDEX_PROVIDER_FROM" envDefault:"2016-01-01" help:"first date of service that providers are given"`
+	DrugAuths      bool          `env:"PDEX_DRUG_PRIOR_AUTHS" envDefault:"false" help:"hand over prior authorizations for drugs, too"`
 }
 
 // Check reports what is wrong with the configuration.
@@ -34,6 +41,8 @@ func (c Config) Check() error {
 	switch {
 	case c.SensitiveData != "tagged" && c.SensitiveData != "excluded" && c.SensitiveData != "untagged":
 		return errors.New("PDEX_SENSITIVE_DATA: not tagged, excluded or untagged")
+	case c.PayerYears < 0 || c.PayerYears > 200:
+		return errors.New("PDEX_P2P_LOOKBACK_YEARS: not between 0 and 200")
 	case c.Retention <= 0:
 		return errors.New("PDEX_FILE_RETENTION: not a positive duration")
 	case c.PayerGroups < 0:
@@ -41,12 +50,36 @@ func (c Config) Check() error {
 	case c.ProviderGroups < 0:
 		return errors.New("PDEX_PROVIDER_GROUP_TTL: a negative duration")
 	}
+	if _, err := fhir.ParseDate(c.ProviderFrom); err != nil {
+		return errors.New("PDEX_PROVIDER_FROM: not a date of the form YYYY-MM-DD")
+	}
 	return nil
+}
+
+// rules returns what the configuration says of what may leave.
+func (c Config) rules() (activities.ReleaseRules, *release.Codes, error) {
+	lists := c.Codes
+	if slices.Equal(lists, []string{"none"}) {
+		lists = nil
+	}
+	codes, err := release.ReadCodes(lists)
+	if err != nil {
+		return activities.ReleaseRules{}, nil, fmt.Errorf("PDEX_SENSITIVE_CODES: %w", err)
+	}
+	from, err := fhir.ParseDate(c.ProviderFrom)
+	if err != nil {
+		return activities.ReleaseRules{}, nil, fmt.Errorf("PDEX_PROVIDER_FROM: %w", err)
+	}
+	return activities.ReleaseRules{PayerYears: c.PayerYears, ProviderFrom: &from.First, DrugAuths: c.DrugAuths}, codes, nil
 }
 
 // Setup offers the workflows and activities in a process.
 func Setup(ctx context.Context, p *boot.Process, cfg *Config) error {
 	if err := cfg.Check(); err != nil {
+		return err
+	}
+	rules, codes, err := cfg.rules()
+	if err != nil {
 		return err
 	}
 	if err := addSearchAttributes(ctx, p.Temporal, p.Config.Temporal.Namespace); err != nil {
@@ -65,6 +98,7 @@ func Setup(ctx context.Context, p *boot.Process, cfg *Config) error {
 		Store: p.Store, Files: p.Blob, Log: p.Log, ImportRoots: p.Config.Work.ImportRoots, Retention: cfg.Retention,
 		Holder:    activities.Holder{Name: cfg.HolderName, IDs: cfg.HolderIDs, SensitiveData: cfg.SensitiveData},
 		GroupLife: activities.GroupLife{Payer: cfg.PayerGroups, Provider: cfg.ProviderGroups},
+		Codes:     codes, Release: rules,
 	})
 	go sweep(ctx, p)
 	if err := workflows.StartSweeps(ctx, p.Temporal, p.Config.Temporal.TaskQueue); err != nil {

@@ -1,0 +1,200 @@
+package release
+
+import (
+	"bytes"
+
+	"pdexbulk/models/fhir"
+)
+
+// link is a reference within a resource: where it stands and what it leads to.
+type link struct {
+	top, name string // the member of the resource and the member that holds the reference
+	to        string // see Target
+}
+
+// relation says what a reference to something sensitive means for the resource it stands in.
+type relation uint8
+
+const (
+	// mentions: the resource makes sense without. The reference is left out of the view for those who may not see its target.
+	mentions relation = iota
+	// setting: the resource was made on an occasion that is sensitive. It is so too when the occasion is by its own label or
+	// code, and otherwise only mentions it.
+	setting
+	// depends: the resource says something of what is sensitive, and is so too.
+	depends
+)
+
+// relate judges a link from a resource of a type.
+//
+// The rule is: who refers to something sensitive is sensitive. The exceptions are what everybody must get (Patient, Coverage), a
+// List, whose entries stand for themselves, a Provenance with other targets (see rule.go), and the encounter of a finding or an order
+// when the encounter is sensitive only for its reason.
+func relate(typ int16, l link) relation {
+	switch typ {
+	case fhir.TypePatient, fhir.TypeCoverage, fhir.TypeProvenance:
+		return mentions
+	case fhir.TypeList:
+		if l.top == "entry" {
+			return mentions
+		}
+	}
+	if l.name == "encounter" || l.name == "context" {
+		switch typ {
+		case fhir.TypeAllergyIntolerance, fhir.TypeCarePlan, fhir.TypeCareTeam, fhir.TypeCondition, fhir.TypeDeviceRequest, fhir.TypeDeviceUseStatement,
+			fhir.TypeGoal, fhir.TypeImagingStudy, fhir.TypeImmunization, fhir.TypeMedicationAdministration, fhir.TypeMedicationDispense,
+			fhir.TypeMedicationRequest, fhir.TypeMedicationStatement, fhir.TypeNutritionOrder, fhir.TypeObservation, fhir.TypeProcedure,
+			fhir.TypeServiceRequest, fhir.TypeVisionPrescription:
+			return setting
+		}
+	}
+	return depends
+}
+
+// part reports whether what a sensitive resource of a type links to is a part or the source of it, and so sensitive too.
+func part(typ int16, l link) bool {
+	switch typ {
+	case fhir.TypeDiagnosticReport:
+		return l.name == "result" || l.name == "link" || l.name == "imagingStudy" || l.name == "specimen"
+	case fhir.TypeObservation:
+		return l.name == "hasMember" || l.name == "specimen"
+	case fhir.TypeDocumentReference, fhir.TypeDocumentManifest, fhir.TypeMedia:
+		return l.top == "content"
+	case fhir.TypeExplanationOfBenefit:
+		return l.top == "claim" || l.top == "claimResponse"
+	case fhir.TypeClaimResponse:
+		return l.top == "request"
+	case fhir.TypeMedicationDispense:
+		return l.top == "authorizingPrescription"
+	case fhir.TypeMedicationAdministration:
+		return l.top == "request"
+	}
+	return false
+}
+
+var referenceKey = []byte(`"reference"`)
+
+// targets calls fn with what the references of a line lead to, wherever they stand. It looks for the name alone, which is quick.
+func targets(line []byte, fn func(to string)) {
+	for from := 0; ; {
+		i := bytes.Index(line[from:], referenceKey)
+		if i < 0 {
+			return
+		}
+		from += i + len(referenceKey)
+		at := blank(line, from)
+		if at >= len(line) || line[at] != ':' {
+			continue
+		}
+		at = blank(line, at+1)
+		if at >= len(line) || line[at] != '"' {
+			continue
+		}
+		end := text(line, at)
+		if to := Target(str(line, at, end)); to != "" {
+			fn(to)
+		}
+		from = end
+	}
+}
+
+// links calls fn with every link of a resource, and where it stands.
+func links(line []byte, fn func(link)) {
+	start := blank(line, 0)
+	if start >= len(line) || line[start] != '{' {
+		return
+	}
+	members(line, start, func(top []byte, s, _ int) bool {
+		linksBelow(line, s, string(top), string(top), fn)
+		return true
+	})
+}
+
+func linksBelow(b []byte, i int, top, name string, fn func(link)) {
+	if i >= len(b) {
+		return
+	}
+	switch b[i] {
+	case '[':
+		elements(b, i, func(s, _ int) bool { linksBelow(b, s, top, name, fn); return true })
+	case '{':
+		members(b, i, func(n []byte, s, e int) bool {
+			if string(n) == "reference" {
+				if to := Target(str(b, s, e)); to != "" {
+					fn(link{top, name, to})
+				}
+			}
+			linksBelow(b, s, top, string(n), fn)
+			return true
+		})
+	}
+}
+
+// Mask appends a line to dst without its references to what hidden names: the member that holds such a reference goes, or the
+// element when it is one of a list; in a List the whole entry. What is left empty by that goes too.
+func (v *Viewer) Mask(dst, line []byte, hidden func(to string) bool) []byte {
+	v.b, v.cuts = line, v.cuts[:0]
+	start := blank(line, 0)
+	if start >= len(line) || line[start] != '{' {
+		return append(dst, line...)
+	}
+	v.hide(start, 0, hidden)
+	return splice(dst, line, v.cuts)
+}
+
+// hide notes what of the value at i goes. depth is 0 for the resource itself.
+func (v *Viewer) hide(i, depth int, hidden func(string) bool) (end int, stays bool) {
+	if i >= len(v.b) {
+		return len(v.b), true
+	}
+	from := len(v.cuts)
+	list := cutter{v: v, from: from}
+	switch v.b[i] {
+	case '[':
+		for i = blank(v.b, i+1); i < len(v.b) && v.b[i] != ']'; {
+			n := len(v.cuts)
+			after, ok := v.hide(i, depth+1, hidden)
+			list.next(i, after, n, ok)
+			if i = blank(v.b, after); i >= len(v.b) || v.b[i] != ',' {
+				break
+			}
+			i = blank(v.b, i+1)
+		}
+		return min(i+1, len(v.b)), list.done()
+	case '{':
+		start := i
+		for i = blank(v.b, i+1); i < len(v.b) && v.b[i] == '"'; {
+			key := i
+			behind := text(v.b, i)
+			name := v.b[i+1 : max(i+1, behind-1)]
+			at := blank(v.b, blank(v.b, behind)+1)
+			end := value(v.b, at)
+			if depth > 0 && v.leads(name, at, end, hidden) {
+				v.cuts = v.cuts[:from]
+				return value(v.b, start), false
+			}
+			n := len(v.cuts)
+			after, ok := v.hide(at, depth+1, hidden)
+			if !ok && string(name) == "item" {
+				// An entry of a List is nothing without its item.
+				v.cuts = v.cuts[:from]
+				return value(v.b, start), false
+			}
+			list.next(key, after, n, ok)
+			if i = blank(v.b, after); i >= len(v.b) || v.b[i] != ',' {
+				break
+			}
+			i = blank(v.b, i+1)
+		}
+		return min(i+1, len(v.b)), list.done() || depth == 0
+	}
+	return value(v.b, i), true
+}
+
+func (v *Viewer) leads(name []byte, at, end int, hidden func(string) bool) bool {
+	if string(name) != "reference" {
+		return false
+	}
+	to := Target(str(v.b, at, end))
+	return to != "" && hidden(to)
+}
