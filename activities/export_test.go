@@ -101,6 +101,7 @@ func (b *bundle) publishExport(id string) (*models.Job, []models.JobFile, map[st
 		}
 	}
 	require.Equal(b.t, job.Accounting.Written, n)
+	b.walk(job, lines)
 	return job, files, lines
 }
 
