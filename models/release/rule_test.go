@@ -284,12 +284,12 @@ func TestNarrowingNeverWidens(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		day := func(name string) fhir.Day { return today + fhir.Day(rapid.IntRange(-9000, 900).Draw(rt, name)) }
-		c := models.Class(rapid.SampledFrom([]models.Class{0, models.ClassPriorAuth, models.ClassSupport}).Draw(rt, "class"))
+		c := rapid.SampledFrom([]models.Class{0, models.ClassPriorAuth, models.ClassSupport}).Draw(rt, "class")
 		first, last, dated := day("first"), day("last"), rapid.Bool().Draw(rt, "dated")
 		from := day("from")
-		wide, narrow := Window{Day: day("day"), From: &from}, Window{}
+		wide := Window{Day: day("day"), From: &from}
 		nearer := from + fhir.Day(rapid.IntRange(0, 500).Draw(rt, "nearer"))
-		narrow = Window{Day: wide.Day + fhir.Day(rapid.IntRange(0, 500).Draw(rt, "later")), From: &nearer}
+		narrow := Window{Day: wide.Day + fhir.Day(rapid.IntRange(0, 500).Draw(rt, "later")), From: &nearer}
 		if narrow.Leaves(c, first, last, dated) {
 			require.True(rt, wide.Leaves(c, first, last, dated))
 			require.True(rt, Window{Day: wide.Day}.Leaves(c, first, last, dated))
