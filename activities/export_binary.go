@@ -37,7 +37,7 @@ func (e *chunkExport) link(line []byte, row *store.Row, who *access) []byte {
 	found := fhir.Attachments(line)
 	return fhir.ReplaceAttachments(nil, line, found, func(a fhir.Attached) (url, contentType string) {
 		b, ok := e.binaries[a.Binary]
-		if ok && b.Member == row.Member && who != nil && b.Class&who.without == 0 {
+		if ok && b.Member == row.Member && who != nil && b.Class&e.terms.audience(who).Without() == 0 {
 			e.sent[b.Binary] = b.Member
 			return models.AttachmentURL(e.params.Base, e.job.ID, b.Binary), b.ContentType
 		}

@@ -10,6 +10,7 @@ import (
 
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
+	"pdexbulk/models/release"
 	"pdexbulk/models/segment"
 	"pdexbulk/models/store"
 )
@@ -38,7 +39,7 @@ func (e *chunkExport) readProvenance(view *store.Snapshot, roster map[uuid.UUID]
 	e.latest = map[provenanceKey]bool{}
 	err := view.Segments(e.chunk, e.listed(roster), []int16{fhir.TypeProvenance}, store.Window{}, func(row *store.Row) error {
 		who := roster[row.Member]
-		if who == nil || who.withheld || row.Class&who.without != 0 {
+		if who == nil || e.terms.fate(row.Class, who) != release.Leave {
 			return nil
 		}
 		var err error

@@ -15,6 +15,7 @@ import (
 	"pdexbulk/activities/spill"
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
+	"pdexbulk/models/release"
 	"pdexbulk/models/segment"
 	"pdexbulk/models/store"
 )
@@ -102,6 +103,9 @@ func orphans(key store.SegmentKey, row *store.Row, imp models.Import) ([]orphan,
 			o.came = l.LastUpdated == imp.EffectiveAt.UnixMilli() // the segment may have been written again with older lines
 		}
 		record(nil, line, &facts, &o.rec)
+		if l.Flags&release.FlagSensitive != 0 { // by a code, perhaps
+			markSensitive(&o.rec)
+		}
 		o.rec.ID = bytes.Clone(o.rec.ID)
 		if p := fhir.ParseProvenance(line); !p.Loose {
 			o.targets = slices.DeleteFunc(p.Targets, func(t fhir.Target) bool { return fhir.Shareable(t.Type) })
@@ -168,7 +172,10 @@ func (a *Activities) findHomes(ctx context.Context, some []orphan) (map[uint64][
 	}
 	slices.Sort(types)
 	err := a.Store.Homes(ctx, slices.Compact(types), segment.NewHashSet(hashes), func(member uuid.UUID, hash uint64) {
-		homes[hash] = append(homes[hash], member)
+		// A resource of which there are views is found more than once.
+		if !slices.Contains(homes[hash], member) {
+			homes[hash] = append(homes[hash], member)
+		}
 	})
 	return homes, err
 }
