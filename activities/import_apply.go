@@ -1,17 +1,14 @@
 package activities
 
 import (
-	"bytes"
 	"cmp"
 	"math"
 
 	"github.com/google/uuid"
-	"github.com/tidwall/gjson"
 
 	"pdexbulk/activities/spill"
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
-	"pdexbulk/models/match"
 	"pdexbulk/models/segment"
 	"pdexbulk/models/store"
 )
@@ -79,7 +76,10 @@ func (sh *shelf) drop(out *store.Merge, leave func(place, *held, segment.Line) b
 				}
 				detach(out, h, l.ID)
 				if models.IsMember(where.member) {
-					out.Resourced = append(out.Resourced, store.Card{Member: where.member, Source: segment.IDHash(fhir.TypeName(where.typ), l.ID)})
+					out.Sources = append(out.Sources, store.MemberSource{Member: where.member, Hash: segment.IDHash(fhir.TypeName(where.typ), l.ID)})
+					if where.typ == fhir.TypeExplanationOfBenefit {
+						out.Unsure = append(out.Unsure, where.member)
+					}
 				}
 				dropped(out, where, h, l)
 			}
@@ -119,6 +119,7 @@ func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store
 			counts.Stale++
 			continue
 		}
+		replaced := false
 		if old, ok := stored[id]; ok {
 			switch l := old.in.lines[old.line]; {
 			case l.Hash == rec.Hash && l.Flags == rec.Flags && old.in.key.Class&models.ClassUnruled == 0 && (m.imp.Mode == models.ImportLive || updated <= l.LastUpdated):
@@ -129,6 +130,7 @@ func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store
 				continue
 			}
 			counts.Replaced++
+			replaced = true
 			sh.replace(at, old.in, old.line)
 			detach(out, old.in, id)
 		} else {
@@ -147,7 +149,7 @@ func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store
 			ID: id, Version: rec.Version, LastUpdated: updated, ServiceStart: rec.ServiceStart, ServiceEnd: rec.ServiceEnd,
 			Flags: rec.Flags, Hash: rec.Hash,
 		}, body: rec.Body, class: models.Class(rec.Class)})
-		m.index(at, rec, out)
+		m.index(at, rec, replaced, out)
 		attach(at, rec, out)
 	}
 	m.stats = m.stats.Add(models.ImportStats{Types: map[string]models.TypeCounts{fhir.TypeName(at.typ): counts}})
@@ -177,78 +179,25 @@ func newer(a, b *spill.Record) bool {
 		cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line)) > 0
 }
 
-// index notes what a changed line means for the member index.
-func (m *merger) index(at place, rec *spill.Record, out *store.Merge) {
+// index notes what a changed line means for the member index. replaced says that it takes another's place.
+func (m *merger) index(at place, rec *spill.Record, replaced bool, out *store.Merge) {
 	if !models.IsMember(at.member) {
 		return
 	}
 	out.Members[at.member] = string(rec.Patient)
-	source := segment.IDHash(fhir.TypeName(at.typ), string(rec.ID))
-	switch at.typ {
-	case fhir.TypePatient:
+	if at.typ == fhir.TypePatient {
 		out.Present[at.member] = true
-		out.Renamed = append(out.Renamed, at.member)
-		out.Resourced = append(out.Resourced, store.Card{Member: at.member, Source: source})
-		who, err := fhir.ParsePatient(rec.Body)
-		if err != nil {
-			return // a Patient of odd shape is kept and exported, but nobody can be matched to it
-		}
-		p := match.FromPatient(who)
-		out.Names = append(out.Names, nameRows(at.member, p)...)
-		out.Cards = append(out.Cards, cardRows(at.member, source, p)...)
-	case fhir.TypeCoverage:
-		out.Resourced = append(out.Resourced, store.Card{Member: at.member, Source: source})
-		m.indexCard(at.member, source, rec.Body, string(rec.Patient), out)
+	}
+	source := store.MemberSource{Member: at.member, Hash: segment.IDHash(fhir.TypeName(at.typ), string(rec.ID))}
+	switch at.typ {
+	case fhir.TypePatient, fhir.TypeCoverage:
+		out.Sources = append(out.Sources, source)
 	case fhir.TypeExplanationOfBenefit:
-		m.indexContained(at.member, rec, out)
-	}
-}
-
-// indexCard notes the identifiers of a Coverage of which the member is the beneficiary.
-func (m *merger) indexCard(member uuid.UUID, source uint64, coverage []byte, patient string, out *store.Merge) {
-	cards, err := fhir.ParseCards(coverage)
-	if err != nil || len(cards) != 1 {
-		return
-	}
-	// One that is contained and names nobody is about the patient of what contains it.
-	if who := cards[0].Beneficiary; who != patient && (who != "" || source != 0) {
-		return
-	}
-	var p match.Person
-	p.AddCards(cards)
-	out.Cards = append(out.Cards, cardRows(member, source, p)...)
-}
-
-// indexContained notes the Coverages contained in an ExplanationOfBenefit. A member's claims mostly contain the same one,
-// which is parsed once for a run of them.
-func (m *merger) indexContained(member uuid.UUID, rec *spill.Record, out *store.Merge) {
-	if !bytes.Contains(rec.Body, []byte(`"contained"`)) {
-		return
-	}
-	gjson.GetBytes(rec.Body, "contained").ForEach(func(_, resource gjson.Result) bool {
-		if resource.Get("resourceType").Str != "Coverage" || member == m.covered && resource.Raw == m.coverage {
-			return true
+		if replaced {
+			out.Unsure = append(out.Unsure, at.member)
 		}
-		m.covered, m.coverage = member, resource.Raw
-		m.indexCard(member, 0, []byte(resource.Raw), string(rec.Patient), out)
-		return true
-	})
-}
-
-func nameRows(member uuid.UUID, p match.Person) []store.Name {
-	var rows []store.Name
-	for _, r := range p.Rows() {
-		rows = append(rows, store.Name{Member: member, Family: r.Family, Given: r.Given, BirthDate: p.BirthDate, Gender: p.Gender})
 	}
-	return rows
-}
-
-func cardRows(member uuid.UUID, source uint64, p match.Person) []store.Card {
-	var rows []store.Card
-	for _, id := range p.IDs {
-		rows = append(rows, store.Card{Member: member, Source: source, Kind: id.Kind, Value: id.Value})
-	}
-	return rows
+	m.indexer.add(source, at.typ, rec.Body, string(rec.Patient), func(p store.MemberPart) { out.Parts = append(out.Parts, p) })
 }
 
 // rewrite makes the segments of every place that changed: its new lines, with what stays of the segments that lose a line

@@ -170,12 +170,10 @@ type merger struct {
 	recs   []spill.Record
 	size   int
 	// follow is set when what is new to a member may have been another's before.
-	follow bool
-	// coverage is the contained Coverage last parsed, for the member covered.
-	covered  uuid.UUID
-	coverage string
-	viewer   release.Viewer
-	facts    fhir.Facts
+	follow  bool
+	indexer indexer
+	viewer  release.Viewer
+	facts   fhir.Facts
 }
 
 func (m *merger) add(rec *spill.Record) {

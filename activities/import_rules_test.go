@@ -6,11 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
-	"pdexbulk/models/segment"
+	"pdexbulk/models/match"
 )
 
 func patient(id, rest string) string {
@@ -144,7 +145,7 @@ func TestDeletes(t *testing.T) {
 	practitioner := `{"resourceType":"Practitioner","id":"d"}` + "\n"
 	b.loadText(patient("p", `,"name":[{"family":"Doe","given":["Jo"]}],"birthDate":"1980-01-01"`)+source+observation("stays", "p", "", "y")+practitioner, models.ImportLive)
 	require.Equal(t, 1, b.count("members WHERE present"))
-	require.Equal(t, 1, b.count("member_names"))
+	require.Equal(t, 1, b.count("member_parts"))
 
 	stats := b.loadText(deletes("Observation/o", "Practitioner/d", "Observation/never-seen")+deletes("Patient/p"), models.ImportLive)
 	require.EqualValues(t, 2, stats.Deletes)
@@ -154,8 +155,8 @@ func TestDeletes(t *testing.T) {
 	require.Contains(t, held, "Observation/stays")
 	require.Equal(t, 3, b.count("tombstones"))
 	require.Zero(t, b.count("members WHERE present"), "nobody is matched to a Patient that is gone")
-	require.Zero(t, b.count("member_names"))
-	require.Zero(t, b.count("member_cards"))
+	require.Zero(t, b.count("member_parts"))
+	require.Zero(t, b.count("member_keys"))
 
 	stats = b.loadText(source, models.ImportBackfill)
 	require.Equal(t, models.TypeCounts{Stale: 1}, stats.Types["Observation"], "an older version does not come back")
@@ -266,15 +267,34 @@ func TestMemberIndexFollowsTheNewestVersion(t *testing.T) {
 		return fmt.Sprintf(`{"resourceType":"Coverage","id":"%s","status":"active","beneficiary":{"reference":"Patient/p"},"subscriberId":"%s","payor":[{"display":"x"}]}`+"\n", id, number)
 	}
 	b.loadText(patient("p", `,"name":[{"family":"Doe","given":["Jo"]}],"gender":"female","birthDate":"1980-01-01"`)+coverage("c1", "ABC111222")+coverage("c2", "ABC333444"), models.ImportLive)
-	require.Equal(t, 1, b.count("member_names WHERE family = 'DOE' OR family = 'doe'"))
-	require.Equal(t, 1, b.count("member_cards WHERE value = 'ABC111222'"))
+	require.Equal(t, []string{"doe", "ABC111222", "ABC333444"}, b.indexed("p"))
 	b.loadText(patient("p", `,"name":[{"family":"Roe","given":["Jo"]}],"gender":"female","birthDate":"1980-01-01"`)+coverage("c1", "XYZ999888"), models.ImportLive)
-	require.Equal(t, 1, b.count("member_names"), "the old name goes with the old version")
-	require.Zero(t, b.count("member_cards WHERE value = 'ABC111222'"))
-	require.Equal(t, 1, b.count("member_cards WHERE value = 'XYZ999888' AND source = $1", int64(segment.IDHash("Coverage", "c1"))))
-	require.Equal(t, 1, b.count("member_cards WHERE value = 'ABC333444'"), "another Coverage is not touched")
+	require.Equal(t, []string{"roe", "ABC333444", "XYZ999888"}, b.indexed("p"), "the old go with the old versions; another Coverage is not touched")
 	b.loadText(deletes("Coverage/c2"), models.ImportLive)
-	require.Zero(t, b.count("member_cards WHERE value = 'ABC333444'"))
+	require.Equal(t, []string{"roe", "XYZ999888"}, b.indexed("p"))
+	require.Equal(t, b.count("(SELECT DISTINCT key FROM member_keys) k"), b.count("(SELECT DISTINCT unnest(keys) FROM member_parts) k"))
+}
+
+// indexed lists the family names and identifiers by which a member is known, and holds the keys against them.
+func (b *bundle) indexed(patient string) []string {
+	var whole match.Person
+	rows, err := b.Store.Pool.Query(b.t.Context(), `SELECT record, keys FROM member_parts WHERE member_id = $1 ORDER BY member_id, source`, models.MemberID(patient))
+	require.NoError(b.t, err)
+	var record []byte
+	var keys []int64
+	_, err = pgx.ForEachRow(rows, []any{&record, &keys}, func() error {
+		p, err := match.ParseRecord(record)
+		require.NoError(b.t, err)
+		require.Equal(b.t, p.Keys(false), keys)
+		whole.Merge(p)
+		return nil
+	})
+	require.NoError(b.t, err)
+	out := whole.Families
+	for _, id := range whole.IDs {
+		out = append(out, id.Value)
+	}
+	return out
 }
 
 // The cards contained in claims are their patients' own, whoever's claims come before with the same card.
@@ -296,8 +316,41 @@ func TestContainedCards(t *testing.T) {
 		text.WriteString(benefit(p, p, card("p7", "AAA12345")))
 	}
 	b.loadText(text.String(), models.ImportLive)
-	require.Equal(t, 1, b.count("member_cards WHERE value = 'AAA12345' AND member_id = $1 AND source = 0", models.MemberID("p7")))
-	require.Equal(t, 1, b.count("member_cards"), "nobody has another's")
+	require.Equal(t, []string{"AAA12345"}, b.indexed("p7"))
+	require.Equal(t, 1, b.count("member_parts"), "nobody has another's")
 	b.loadText(benefit("q", "q", card("", "BBB12345")), models.ImportLive)
-	require.Equal(t, 1, b.count("member_cards WHERE value = 'BBB12345' AND member_id = $1", models.MemberID("q")), "one that names nobody is the patient's")
+	require.Equal(t, []string{"BBB12345"}, b.indexed("q"), "one that names nobody is the patient's")
+
+	b.loadText(benefit("q2", "q", card("", "CCC12345")), models.ImportLive)
+	require.Equal(t, []string{"BBB12345", "CCC12345"}, b.indexed("q"))
+	b.loadText(benefit("q2", "q", card("", "DDD12345")), models.ImportLive)
+	require.Equal(t, []string{"BBB12345", "DDD12345"}, b.indexed("q"), "what a new version does not contain is gone")
+	b.loadText(deletes("ExplanationOfBenefit/q"), models.ImportLive)
+	require.Equal(t, []string{"DDD12345"}, b.indexed("q"), "and what only a deleted one did")
+	b.loadText(benefit("q2", "r", card("", "DDD12345")), models.ImportLive)
+	require.Empty(t, b.indexed("q"), "a claim that moves takes it along")
+	require.Equal(t, []string{"DDD12345"}, b.indexed("r"))
+	require.Zero(t, b.count("member_stale"))
+}
+
+// TestIndexOfAnEarlierVersion makes the index again of what is held, as after a migration.
+func TestIndexOfAnEarlierVersion(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.loadText(patient("p", `,"name":[{"family":"Doe","given":["Jo"]}],"gender":"female","birthDate":"1980-01-01"`)+
+		`{"resourceType":"Coverage","id":"c1","status":"active","beneficiary":{"reference":"Patient/p"},"subscriberId":"ABC111222","payor":[{"display":"x"}]}`+"\n"+
+		`{"resourceType":"Coverage","id":"c2","status":"active","beneficiary":{"reference":"Patient/later"},"subscriberId":"ABC333444","payor":[{"display":"x"}]}`+"\n"+
+		`{"resourceType":"ExplanationOfBenefit","id":"e","contained":[{"resourceType":"Coverage","id":"c","subscriberId":"BBB12345"}],"status":"active","patient":{"reference":"Patient/p"}}`+"\n", models.ImportLive)
+	before, later := b.indexed("p"), b.indexed("later")
+	require.Equal(t, []string{"doe", "ABC111222", "BBB12345"}, before)
+	keys := b.count("member_keys")
+	for _, sql := range []string{"DELETE FROM member_parts", "DELETE FROM member_keys", "INSERT INTO member_stale SELECT id FROM members"} {
+		_, err := b.Store.Pool.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	b.loadText(observation("o", "another", "", "x"), models.ImportLive)
+	require.Equal(t, before, b.indexed("p"))
+	require.Equal(t, later, b.indexed("later"), "a Coverage whose Patient has not come yet")
+	require.Equal(t, keys, b.count("member_keys"))
+	require.Zero(t, b.count("member_stale"))
 }

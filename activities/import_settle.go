@@ -52,7 +52,10 @@ func (a *Activities) ApplyDeletes(ctx context.Context, importID string) error {
 	if err := a.applyDeletes(ctx, imp); err != nil {
 		return err
 	}
-	return a.settleBinaries(ctx, imp)
+	if err := a.settleBinaries(ctx, imp); err != nil {
+		return err
+	}
+	return a.refreshIndex(ctx)
 }
 
 func (a *Activities) applyDeletes(ctx context.Context, imp *models.Import) error {
@@ -114,7 +117,6 @@ func (m *merger) remove(view *store.MergeTx, gone map[tombKey]bool) (*store.Merg
 		out.Bury = append(out.Bury, store.Tombstone{Member: where.member, Type: where.typ, ResourceID: l.ID, DeletedAt: at, Class: h.key.Class})
 		if where.typ == fhir.TypePatient {
 			out.Members[where.member], out.Present[where.member] = l.ID, false
-			out.Renamed = append(out.Renamed, where.member)
 		}
 	})
 }

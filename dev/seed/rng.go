@@ -17,6 +17,7 @@ const (
 	domainRequest
 	domainSubmission
 	domainWalk
+	domainTrial
 )
 
 // rng draws from a PCG keyed by what it is about, never by the order of the calls before it. All arithmetic is on

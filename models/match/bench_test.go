@@ -1,31 +1,34 @@
 package match
 
-import (
-	"testing"
+import "testing"
 
-	"pdexbulk/models"
-)
-
-func BenchmarkPerson(b *testing.B) {
-	const patient = `{"resourceType":"Patient","gender":"female","birthDate":"1974-12-25","name":[{"use":"official","family":"Núñez","given":["Patricia","Ann"]}]}`
-	const coverage = `{"resourceType":"Coverage","subscriberId":"W1234567","identifier":[{"type":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/v2-0203","code":"MB"}]},"value":"W1234567-01"}]}`
+func BenchmarkDecide(b *testing.B) {
+	probe := pat("Smith", "Mary", "female", familyID)
+	crowd := roster(pat("Smith", "John", "male", familyID), pat("Smith", "Eve", "female", familyID), probe, pat("Jones", "Mary", "female"))
+	md := model()
 	b.ReportAllocs()
 	for b.Loop() {
-		person(b, patient, coverage)
+		if !md.Decide(probe, crowd).Matched {
+			b.Fatal("no match")
+		}
 	}
 }
 
-func BenchmarkDecide(b *testing.B) {
-	number := ID{models.CardSubscriber, "W1234567"}
-	probe := pat("Smith", "Mary", "female", number)
-	var candidates []Candidate
-	for i, given := range []string{"John", "Eve", "Mary", "Ann"} {
-		candidates = append(candidates, rows(byte(i+1), pat("Smith", given, "", number), probe)...)
-	}
+func BenchmarkKeys(b *testing.B) {
+	probe := pat("Smith-Jones", "Mary Ann", "female", familyID, member1)
 	b.ReportAllocs()
 	for b.Loop() {
-		if !Decide(probe, candidates).Matched {
-			b.Fatal("no match")
+		probe.Keys(true)
+	}
+}
+
+func BenchmarkParseRecord(b *testing.B) {
+	probe := pat("Smith-Jones", "Mary Ann", "female", familyID, member1)
+	record := probe.Record()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ParseRecord(record); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

@@ -2,227 +2,381 @@ package match
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
 	"slices"
 
 	"github.com/google/uuid"
-
-	"pdexbulk/models"
 )
 
-// Candidate is one row of the member index that came into question: a member under one of its names. A member with several
-// names comes once for each, with the same Member, and with the same Cards. It prints as "Candidate".
+// Candidate is a member that came into question. It prints as "Candidate".
 type Candidate struct {
-	Member    uuid.UUID
-	Family    string // as in Row
-	Given     string // as in Row
-	BirthDate *int32 // days since 1970-01-01
-	Gender    string
-	Cards     []ID // the identifiers of the member whose values are among Person.Values, with the member's kinds
+	Member uuid.UUID
+	Person Person
 }
 
 // Reason says in one fixed code how a decision came about. Codes are stored and shown to operators; they never change, and
 // they are never disclosed to a caller.
 type Reason string
 
-// The reasons. Of several candidates who all fail, the one that got furthest gives the reason; they are in that order.
+// The reasons. Of several candidates who all fail, the best gives the reason.
 const (
-	ReasonIncomplete   Reason = "incomplete"          // submitted without family name or whole birth date
-	ReasonNoCandidate  Reason = "no-candidate"        // nobody shares an identifier, or family name and birth date
-	ReasonFamily       Reason = "family-conflict"     // family names differ
-	ReasonBirthDate    Reason = "birth-date-conflict" // or ours is not known
-	ReasonGender       Reason = "gender-conflict"
-	ReasonSuffix       Reason = "suffix-conflict"   // father and son
-	ReasonGiven        Reason = "given-conflict"    // given names differ: a twin, a spouse
-	ReasonIdentifier   Reason = "no-identifier"     // identifiers were submitted, and none is the member's
-	ReasonGivenWeak    Reason = "given-weak"        // the given name is missing or agrees in part, and the identifiers do not carry that
-	ReasonDemographics Reason = "demographics-weak" // no identifier was submitted, and given name or gender do not agree in full
-	ReasonSeveral      Reason = "several"           // more than one member qualifies
-	ReasonMatched      Reason = "matched"
+	ReasonIncomplete     Reason = "incomplete"           // submitted without a name or a whole birth date
+	ReasonNoCandidate    Reason = "no-candidate"         // nobody has anything in common
+	ReasonWeak           Reason = "evidence-weak"        // what agrees could agree by chance
+	ReasonBirthDate      Reason = "birth-date-conflict"  // or ours is not known
+	ReasonGender         Reason = "gender-conflict"      // and no number of one person speaks for it
+	ReasonSuffix         Reason = "suffix-conflict"      // father and son
+	ReasonGeneration     Reason = "generation-conflict"  // the same, by their birth dates
+	ReasonGiven          Reason = "given-conflict"       // given names differ: a twin, a spouse
+	ReasonNational       Reason = "national-id-conflict" // social security or Medicare numbers differ
+	ReasonDependent      Reason = "dependent-conflict"   // member ids are of two people on one subscriber number
+	ReasonBirthOrder     Reason = "birth-order-conflict" // the other twin
+	ReasonIdentifier     Reason = "no-identifier"        // identifiers were submitted, none is the member's, and nothing else makes up for it
+	ReasonUncorroborated Reason = "uncorroborated"       // name and birth date agree, and address, telephone and e-mail are all others
+	ReasonGivenWeak      Reason = "given-weak"           // the given name is missing or does not agree well enough to part relatives
+	ReasonDemographics   Reason = "demographics-weak"    // nothing but demographics was submitted, and they do not agree in full
+	ReasonSeveral        Reason = "several"              // more than one member is plausible
+	ReasonMatched        Reason = "matched"
 )
 
-// progress orders the reasons why a candidate fails by how far it got.
-var progress = []Reason{
-	ReasonFamily, ReasonBirthDate, ReasonGender, ReasonSuffix, ReasonGiven, ReasonIdentifier, ReasonGivenWeak, ReasonDemographics,
+// Grade says what an operator may make of a decision. It is recorded and never disclosed.
+type Grade string
+
+// The grades.
+const (
+	GradeMatch  Grade = "match"  // one member, beyond doubt
+	GradeReview Grade = "review" // a member comes near: worth a look, and nothing is disclosed
+	GradeNone   Grade = "none"
+)
+
+// Decision is the answer. Member is the zero UUID unless Matched. Best and RunnerUp explain it: the best candidate, and the
+// one after it, if there are.
+type Decision struct {
+	Member     uuid.UUID
+	Matched    bool
+	Reason     Reason
+	Grade      Grade
+	Version    int64 // of the model
+	Candidates int
+	Best       *Verdict
+	RunnerUp   *Verdict
 }
 
-// Decision is the answer. Member is the zero UUID unless Matched.
-type Decision struct {
+// Verdict is what is to be said about one candidate. It holds no value, only how values agree.
+type Verdict struct {
 	Member  uuid.UUID
-	Matched bool
-	Reason  Reason
+	Reason  Reason // ReasonMatched if nothing is against it, taken alone
+	Vetoes  []Reason
+	Fields  [fieldCount]Finding
+	Rivals  [rivalCount]Rival
+	barred  bool
+	against float64 // how far the weakest comparison with a rival is above what it takes; negative when below
 }
+
+// Rival is another way to explain what agrees than that it is one person. Bits is the evidence against it, Needs what it
+// takes.
+type Rival struct{ Bits, Needs float64 }
+
+// The rivals: somebody unknown, a member of the same household, a twin, and a parent or child of the same name.
+const (
+	Stranger = iota
+	Relative
+	Twin
+	Namesake
+	rivalCount
+)
+
+// RivalNames are the names of the rivals that explanations use.
+var RivalNames = [rivalCount]string{"stranger", "relative", "twin", "namesake"}
+
+// How much evidence a decision takes, in bits. The first is the certainty wanted: one error in 2^certainty, were each person
+// asked about as likely to be the rival as the priors say. The priors are how many there are of the rivals.
+const (
+	certainty     = 8.
+	relativePrior = 2.  // some four people in a household are not members
+	twinPrior     = -4. // one person in sixteen has a twin or a sibling who is taken for one
+	namesakePrior = -5.
+	clearWinner   = 8. // by how much the winner must be ahead of anybody else who is not ruled out
+)
 
 // Decide returns the one member among the candidates that p is, or none. The order of candidates does not matter.
-func Decide(p Person, candidates []Candidate) Decision {
-	if len(p.Families) == 0 || p.BirthDate == nil {
-		return Decision{Reason: ReasonIncomplete}
+func (md *Model) Decide(p Person, candidates []Candidate) Decision {
+	d := Decision{Reason: ReasonIncomplete, Grade: GradeNone, Version: md.Version, Candidates: len(candidates)}
+	if len(p.Families) == 0 && len(p.Givens) == 0 || p.BirthDate == nil {
+		return d
 	}
-	members := gather(candidates)
-	shared := sharedCards(members)
-	decision := Decision{Reason: ReasonNoCandidate}
-	furthest := -1
-	for _, m := range members {
-		reason := judge(p, m, shared)
-		if reason == ReasonMatched {
-			if decision.Matched {
-				return Decision{Reason: ReasonSeveral}
-			}
-			decision = Decision{Member: m.id, Matched: true, Reason: ReasonMatched}
-			continue
-		}
-		if at := slices.Index(progress, reason); !decision.Matched && at > furthest {
-			decision.Reason, furthest = reason, at
-		}
+	d.Reason = ReasonNoCandidate
+	if len(candidates) == 0 {
+		return d
 	}
-	return decision
-}
-
-// member is a candidate under all its names.
-type member struct {
-	id       uuid.UUID
-	families []string
-	givens   []string
-	suffixes []string
-	born     []*int32
-	genders  []string
-	cards    []ID
-}
-
-// gather puts the rows of each member together.
-func gather(candidates []Candidate) []*member {
-	var members []*member
-	byID := make(map[uuid.UUID]*member, len(candidates))
-	for _, c := range candidates {
-		m := byID[c.Member]
-		if m == nil {
-			m = &member{id: c.Member}
-			byID[c.Member] = m
-			members = append(members, m)
+	shared := sharedCards(candidates)
+	verdicts := make([]Verdict, len(candidates))
+	for i := range candidates {
+		c := md.compare(&p, &candidates[i].Person, shared)
+		c.multiple = c.multiple || hasTwin(candidates, i)
+		verdicts[i] = md.judge(&p, &candidates[i].Person, &c)
+		verdicts[i].Member = candidates[i].Member
+	}
+	slices.SortFunc(verdicts, func(a, b Verdict) int {
+		return cmp.Or(boolCompare(a.barred, b.barred), cmp.Compare(b.Rivals[Stranger].Bits, a.Rivals[Stranger].Bits), bytes.Compare(a.Member[:], b.Member[:]))
+	})
+	// Whoever qualifies comes first, also behind one with more evidence of a weaker kind.
+	slices.SortStableFunc(verdicts, func(a, b Verdict) int {
+		return boolCompare(a.Reason != ReasonMatched, b.Reason != ReasonMatched)
+	})
+	d.Best = &verdicts[0]
+	if len(verdicts) > 1 {
+		d.RunnerUp = &verdicts[1]
+	}
+	d.Reason = d.Best.Reason
+	if d.Reason != ReasonMatched {
+		if d.Best.near() {
+			d.Grade = GradeReview
 		}
-		given, suffix := splitGiven(c.Given)
-		m.families = appendNew(m.families, c.Family)
-		m.givens = appendNew(m.givens, given)
-		m.suffixes = appendNew(m.suffixes, suffix)
-		m.genders = appendNew(m.genders, c.Gender)
-		m.born = append(m.born, c.BirthDate)
-		for _, id := range c.Cards {
-			if !slices.Contains(m.cards, id) {
-				m.cards = append(m.cards, id)
-			}
+		return d
+	}
+	for i := range verdicts[1:] {
+		other := &verdicts[1+i]
+		if other.Reason == ReasonMatched || !other.barred && other.Rivals[Stranger].Bits > d.Best.Rivals[Stranger].Bits-clearWinner {
+			d.Reason, d.Grade, d.RunnerUp = ReasonSeveral, GradeReview, other
+			return d
 		}
 	}
-	slices.SortFunc(members, func(a, b *member) int { return bytes.Compare(a.id[:], b.id[:]) })
-	return members
+	d.Member, d.Matched, d.Grade = d.Best.Member, true, GradeMatch
+	return d
 }
 
-// sharedCards returns the values that more than one member holds: whatever they are called, they are not one person's.
-func sharedCards(members []*member) map[string]bool {
-	holder := map[string]*member{}
-	shared := map[string]bool{}
-	for _, m := range members {
-		for _, id := range m.cards {
-			if first := holder[id.Value]; first != nil && first != m {
+func boolCompare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+// near reports whether an operator should see the candidate: it would be no stranger.
+func (v *Verdict) near() bool { return v.Rivals[Stranger].Bits >= v.Rivals[Stranger].Needs-certainty }
+
+// sharedCards returns the values that more than one candidate holds: whatever they are called, they are not one person's.
+func sharedCards(candidates []Candidate) map[string]bool {
+	var shared map[string]bool
+	if len(candidates) < 2 {
+		return nil
+	}
+	holder := map[string]int{}
+	for i := range candidates {
+		for _, id := range candidates[i].Person.IDs {
+			if first, ok := holder[id.Value]; ok && first != i {
+				if shared == nil {
+					shared = map[string]bool{}
+				}
 				shared[id.Value] = true
 			}
-			holder[id.Value] = m
+			holder[id.Value] = i
 		}
 	}
 	return shared
 }
 
-// judge compares one member with the person and returns ReasonMatched or what is against it.
-func judge(p Person, m *member, shared map[string]bool) Reason {
-	if !slices.ContainsFunc(p.Families, func(f string) bool { return slices.Contains(m.families, f) }) {
-		return ReasonFamily
+// hasTwin reports whether another candidate was born on the same day into the same household under another name.
+func hasTwin(candidates []Candidate, i int) bool {
+	m := &candidates[i].Person
+	if m.BirthDate == nil {
+		return false
 	}
-	if slices.ContainsFunc(m.born, func(b *int32) bool { return b == nil || *b != *p.BirthDate }) {
-		return ReasonBirthDate
-	}
-	if slices.ContainsFunc(m.genders, func(g string) bool { return oppose(g, p.Gender) }) {
-		return ReasonGender
-	}
-	if p.Suffix != "" && slices.ContainsFunc(m.suffixes, func(s string) bool { return s != p.Suffix }) {
-		return ReasonSuffix
-	}
-	given := agree(p.Givens, m.givens)
-	if given == contradict {
-		return ReasonGiven
-	}
-	if len(p.IDs) == 0 {
-		if given == fully && slices.Contains(m.genders, p.Gender) {
-			return ReasonMatched
+	for j := range candidates {
+		o := &candidates[j].Person
+		if j == i || o.BirthDate == nil || *o.BirthDate != *m.BirthDate {
+			continue
 		}
-		return ReasonDemographics
-	}
-	found := weigh(p.IDs, m.cards, shared)
-	switch {
-	case found == nothing:
-		return ReasonIdentifier
-	case found < needed[given]:
-		return ReasonGivenWeak
-	}
-	return ReasonMatched
-}
-
-// oppose reports whether two genders exclude that it is one person. "other" excludes neither: systems differ in offering it.
-func oppose(a, b string) bool { return a == "male" && b == "female" || a == "female" && b == "male" }
-
-// evidence says whom the identifiers held in common point to. The order is the strength.
-type evidence int
-
-const (
-	nothing  evidence = iota
-	ofFamily          // a subscriber number, or one whose meaning is not known
-	ofPerson          // a member id, which a payer may have given to one person or not
-	national          // a Medicare or social security number
-)
-
-// needed is the evidence that each agreement of the given names takes.
-var needed = map[agreement]evidence{missing: national, partly: ofPerson, fully: ofFamily}
-
-// weigh returns the strongest evidence among the identifiers that the person and a member have in common.
-func weigh(ids, cards []ID, shared map[string]bool) evidence {
-	best := nothing
-	for _, id := range ids {
-		for _, card := range cards {
-			if id.Value != card.Value {
-				continue
-			}
-			found := between(id.Kind, card.Kind)
-			if shared[id.Value] || found == ofPerson && (isSubscriber(ids, id.Value) || isSubscriber(cards, id.Value)) {
-				found = min(found, ofFamily)
-			}
-			best = max(best, found)
+		if slices.ContainsFunc(o.Families, func(f string) bool { return slices.Contains(m.Families, f) }) && together(o, m) {
+			return true
 		}
 	}
-	return best
+	return false
 }
 
-// isSubscriber reports whether a value is also a subscriber number: then it is the family's, whatever else it is called.
-func isSubscriber(ids []ID, value string) bool {
-	return slices.Contains(ids, ID{models.CardSubscriber, value})
+// together reports whether two members have a number, an address or a telephone in common.
+func together(a, b *Person) bool {
+	return slices.ContainsFunc(a.IDs, func(id ID) bool {
+		return slices.ContainsFunc(b.IDs, func(other ID) bool { return id.Value == other.Value })
+	}) || slices.ContainsFunc(a.Phones, func(s string) bool { return slices.Contains(b.Phones, s) }) ||
+		compareAddresses(a.Addresses, b.Addresses) == Exact
 }
 
-// between returns what it means that the same value is an identifier of one kind there and of another here. Payers put
-// numbers in the wrong place, so most kinds meet; a social security number only meets its own.
-func between(a, b models.CardKind) evidence {
-	switch {
-	case a == models.CardSSN && b == models.CardSSN, a == models.CardMBI && b == models.CardMBI:
-		return national
-	case a == models.CardSSN || b == models.CardSSN:
-		return nothing
-	case a == models.CardMemberID && b == models.CardMemberID:
-		return ofPerson
-	case !known(a) || !known(b):
-		return nothing
+// judge says of one candidate what is for it and against it.
+func (md *Model) judge(p, m *Person, c *comparison) Verdict {
+	v := Verdict{Fields: c.found}
+	for f := range fieldCount {
+		found := c.found[f]
+		v.Rivals[Stranger].Bits += found.Bits
+		v.Rivals[Relative].Bits += found.Relative
+		v.Rivals[Twin].Bits += found.Twin
 	}
-	return ofFamily
+	v.Rivals[Stranger].Needs = md.prior() + certainty
+	v.Rivals[Relative].Needs = relativePrior + certainty
+	v.Rivals[Twin].Needs = twinPrior + certainty
+	if c.multiple {
+		v.Rivals[Twin].Needs = certainty
+	}
+	v.Rivals[Namesake] = namesake(c)
+
+	personal := c.found[National].Level == Exact || c.found[MemberID].Level == Exact
+	level := func(f Field) Level { return c.found[f].Level }
+	veto := func(when bool, why Reason) {
+		if when {
+			v.Vetoes = append(v.Vetoes, why)
+		}
+	}
+	outvoted := c.outvotes(md.adult(m))
+	veto((level(Birth) == Conflict || level(Birth) == Missing) && !outvoted, ReasonBirthDate)
+	veto(level(Given) == Conflict && !outvoted, ReasonGiven)
+	veto(level(Suffix) == Conflict, ReasonSuffix)
+	veto(c.order, ReasonBirthOrder)
+	veto(c.sibling, ReasonDependent)
+	veto(level(National) == Conflict, ReasonNational)
+	veto(level(Gender) == Conflict && !(personal && level(Given) == Exact && level(Birth) == Exact), ReasonGender)
+	veto(c.generation && level(National) != Exact, ReasonGeneration)
+	v.barred = len(v.Vetoes) > 0
+
+	veto(uncorroborated(c), ReasonUncorroborated)
+	if level(Given) == Missing {
+		veto(!(level(National) == Exact || level(MemberID) == Exact && c.verified && !c.multiple || namedByEmail(p, m, c)), ReasonGivenWeak)
+	}
+	v.Reason = ReasonMatched
+	switch {
+	case len(v.Vetoes) > 0:
+		v.Reason = v.Vetoes[0]
+	case v.Rivals[Stranger].Bits < v.Rivals[Stranger].Needs:
+		v.Reason = ReasonWeak
+	case v.Rivals[Relative].Bits < v.Rivals[Relative].Needs, v.Rivals[Twin].Bits < v.Rivals[Twin].Needs:
+		v.Reason = ReasonGivenWeak
+	case v.Rivals[Namesake].Bits < v.Rivals[Namesake].Needs:
+		v.Reason = ReasonGeneration
+	}
+	if v.Reason == ReasonUncorroborated {
+		v.Reason = whyUncorroborated(c)
+	}
+	return v
 }
 
-func known(kind models.CardKind) bool { return models.CardMemberID <= kind && kind <= models.CardOther }
+// outvotes reports whether a number that is one person's for certain outweighs a single thing that contradicts: a given name
+// that was changed, or a birth date that was entered wrong. It takes everything else to agree, and nobody to be a twin: a
+// family shares all else, and may mix its cards up.
+//
+// adult says that the member is too old to be insured as somebody's child: twins are on one number as children only.
+func (c *comparison) outvotes(adult bool) bool {
+	level := func(f Field) Level { return c.found[f].Level }
+	if level(National) != Exact && !(level(MemberID) == Exact && c.verified) {
+		return false
+	}
+	if c.multiple || level(Gender) == Conflict || level(Suffix) == Conflict {
+		return false
+	}
+	contact := level(Postal) == Exact || level(Postal) == Slip || level(Phone) == Exact || level(Email) == Exact || level(Email) == Slip
+	family := level(Family) != Conflict && level(Family) != Missing
+	switch {
+	case level(Given) == Conflict:
+		return level(Birth) == Exact && contact && (adult || level(National) == Exact)
+	case c.generation && level(National) != Exact: // a child who bears the name, with the parent's card
+		return false
+	case level(Birth) == Conflict || level(Birth) == Missing:
+		switch level(Given) {
+		case Exact, Slip, Nickname, Swapped:
+			return family || contact
+		case Missing:
+			return family && level(Email) == Exact && c.found[Email].Twin >= 4
+		case Near, Part, Initial, Place, Conflict:
+		}
+	}
+	return false
+}
+
+// dependantYears is the age up to which children are insured with their parents (45 CFR 147.120), and a year on top.
+const dependantYears = 27
+
+func (md *Model) adult(m *Person) bool {
+	return m.BirthDate != nil && md.Today > 0 && md.Today-*m.BirthDate > dependantYears*365+7
+}
+
+// namesake weighs a parent or child of the same name, of whom birth dates and what is one person's speak.
+func namesake(c *comparison) Rival {
+	r := Rival{Needs: namesakePrior + certainty}
+	for _, f := range []Field{Middle, Suffix, MemberID, National} {
+		r.Bits += c.found[f].Relative
+	}
+	switch {
+	case c.found[Birth].Level == Missing:
+	case c.generation:
+		r.Bits += min(c.found[Birth].Bits, -2)
+	default:
+		r.Bits += max(c.found[Birth].Bits, 8)
+	}
+	return r
+}
+
+// The fields that tell where somebody lives and is insured, as against who they are.
+var contacts = [...]Field{Postal, Phone, Email, MemberID, SubscriberID, National, OtherID}
+
+// uncorroborated reports whether nothing beside name, birth date and gender agrees. Where nothing else was submitted, or
+// nothing that we hold, they have to agree in full.
+func uncorroborated(c *comparison) bool {
+	compared, agree, place, conflict := false, false, false, false
+	for _, f := range contacts {
+		switch c.found[f].Level {
+		case Exact, Slip:
+			compared, agree = true, true
+		case Place, Near: // the same town, or the same street in it
+			compared, place = true, true
+		case Conflict:
+			compared, conflict = compared || f != OtherID, conflict || f != OtherID
+		case Missing, Swapped, Nickname, Part, Initial:
+		}
+	}
+	switch {
+	case agree:
+		return false
+	case place && !conflict:
+		return false
+	case compared:
+		return true
+	}
+	return !inFull(c)
+}
+
+// inFull reports whether the demographics leave nothing open.
+func inFull(c *comparison) bool {
+	return (c.found[Given].Level == Exact) && c.found[Family].Level == Exact && c.found[Birth].Level == Exact && c.found[Gender].Level == Exact &&
+		c.found[Middle].Level != Conflict
+}
+
+func whyUncorroborated(c *comparison) Reason {
+	for _, f := range []Field{MemberID, SubscriberID, National} {
+		if c.found[f].Level == Conflict {
+			return ReasonIdentifier
+		}
+	}
+	for _, f := range contacts {
+		if c.found[f].Level != Missing {
+			return ReasonUncorroborated
+		}
+	}
+	return ReasonDemographics
+}
+
+// namedByEmail reports whether, instead of a given name, an e-mail address both have names the person, outside of a household
+// that shares a number.
+func namedByEmail(p, m *Person, c *comparison) bool {
+	if c.multiple || c.found[SubscriberID].Level != Missing || c.found[MemberID].Level != Missing {
+		return false
+	}
+	return c.found[Email].Level == Exact && c.found[Email].Twin >= 4 && (len(p.Givens) > 0 || len(m.Givens) > 0)
+}
 
 // Format prints the name of the type, whatever the verb.
 func (Candidate) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "Candidate") }

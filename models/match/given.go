@@ -1,53 +1,120 @@
 package match
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
-// agreement says how well two sets of given names agree. The order is the strength.
-type agreement int
+// givenAgreement is how two names agree in their given names.
+type givenAgreement struct {
+	first, middle Level
+	a, b          string // the words by which the first agree or nearly do
+	bits, twin    float64
+}
 
-const (
-	contradict agreement = iota // both known, and not the same
-	missing                     // one side has none
-	partly                      // the first agrees and a later one does not, or is but an initial; or the only one is a later one of the other's
-	fully                       // nothing differs that both have
-)
-
-// agree compares all given names that two people are known by and returns the best agreement of any pair.
-func agree(as, bs []string) agreement {
-	as, bs = slices.DeleteFunc(slices.Clone(as), isEmpty), slices.DeleteFunc(slices.Clone(bs), isEmpty)
-	if len(as) == 0 || len(bs) == 0 {
-		return missing
-	}
-	best := contradict
+// agreeGiven compares all given names that two people are known by and returns the best agreement of any pair.
+func (md *Model) agreeGiven(as, bs []string) givenAgreement {
+	best := givenAgreement{}
 	for _, a := range as {
 		for _, b := range bs {
-			best = max(best, agreeOne(strings.Fields(a), strings.Fields(b)))
+			found := agreeNames(strings.Fields(a), strings.Fields(b))
+			md.weighGiven(&found)
+			if best.first == Missing || found.better(best) {
+				best = found
+			}
 		}
 	}
 	return best
 }
 
-func isEmpty(s string) bool { return s == "" }
+// weighGiven gives an agreement its weights: against strangers, and against brothers and sisters, who are seldom called
+// the same and often nearly so.
+func (md *Model) weighGiven(g *givenAgreement) {
+	switch g.first {
+	case Exact:
+		g.bits = md.exactBits(Given, g.a)
+		g.twin = 10
+	case Swapped:
+		g.bits = md.exactBits(Given, g.a)
+		g.twin = 9
+	case Nickname:
+		g.bits = md.apartBits(Given, g.a, g.b, nicknameRate, 0, 8)
+		g.twin = min(g.bits, 6)
+	case Slip:
+		g.bits = md.apartBits(Given, g.a, g.b, slipRate, -4, 7)
+		g.twin = g.bits
+	case Near:
+		g.bits = md.apartBits(Given, g.a, g.b, nearRate, -5, 4)
+		g.twin = min(g.bits, 3)
+	case Part:
+		g.bits = max(0, md.exactBits(Given, g.a)-5)
+		g.twin = min(g.bits, 2)
+	case Initial:
+		g.bits, g.twin = 1, 1
+	case Conflict:
+		g.bits = md.bits[Given][Conflict]
+		g.twin = g.bits
+	case Missing, Place:
+	}
+}
 
-// agreeOne compares the given names of one name each. The result does not depend on which comes first.
-func agreeOne(a, b []string) agreement {
+func (g givenAgreement) better(h givenAgreement) bool {
+	if c := cmp.Or(cmp.Compare(g.twin, h.twin), cmp.Compare(g.bits, h.bits), cmp.Compare(givenRank[g.first], givenRank[h.first])); c != 0 {
+		return c > 0
+	}
+	return middleRank[g.middle] > middleRank[h.middle]
+}
+
+// The orders of how well names agree.
+var (
+	givenRank  = [levelCount]int{Conflict: 1, Near: 2, Initial: 3, Part: 4, Slip: 5, Nickname: 6, Swapped: 7, Exact: 8}
+	middleRank = [levelCount]int{Conflict: 1, Missing: 2, Initial: 3, Exact: 4}
+)
+
+// agreeNames compares the given names of one name each. The result does not depend on which comes first.
+func agreeNames(a, b []string) givenAgreement {
+	if len(a) == 0 || len(b) == 0 {
+		return givenAgreement{}
+	}
 	if restA, restB, ok := cutFirst(a, b); ok {
-		if sameMiddle(restA, restB) && (isWhole(a[0]) || isWhole(b[0])) {
-			return fully
+		first := Exact
+		if !isWhole(a[0]) && !isWhole(b[0]) {
+			first = Initial
 		}
-		return partly
+		return agreed(first, middle(restA, restB), a[0], b[0])
 	}
-	if sameWords(a, b) && slices.ContainsFunc(a, isWhole) {
-		return fully
+	rest := middle(a[1:], b[1:])
+	switch {
+	case len(a) > 1 && sameWords(a, b) && slices.ContainsFunc(a, isWhole):
+		return agreed(Swapped, Missing, a[0], a[0])
+	case isNickname(a[0], b[0]):
+		return agreed(Nickname, rest, a[0], b[0])
 	}
+	// Known by the middle name: the only name there is one of the later ones here.
 	if len(a) == 1 && isIn(a[0], b) || len(b) == 1 && isIn(b[0], a) {
-		return partly
+		word := a[0]
+		if len(b) == 1 {
+			word = b[0]
+		}
+		return agreed(Part, Missing, word, word)
 	}
-	return contradict
+	if isInitial(a[0]) && strings.HasPrefix(b[0], a[0]) || isInitial(b[0]) && strings.HasPrefix(a[0], b[0]) {
+		return agreed(Initial, rest, a[0], b[0])
+	}
+	shorter := min(len(a[0]), len(b[0]))
+	switch n := slips(a[0], b[0]); {
+	case n == 1 && shorter >= 3:
+		return agreed(Slip, rest, a[0], b[0])
+	case n == 2 && shorter >= 5:
+		return agreed(Near, rest, a[0], b[0])
+	}
+	// One of the two may have been written together, with a slip (Maryan, Mary Ann), or cut short.
+	if (len(a) > 1 || len(b) > 1) && shorter >= 3 && slips(strings.Join(a, ""), strings.Join(b, "")) <= 1 {
+		return agreed(Slip, Missing, strings.Join(a, ""), strings.Join(b, ""))
+	}
+	return agreed(Conflict, Missing, a[0], b[0])
 }
 
 // cutFirst takes the first given name off both, if it is the same. It may be one word here and several there: Maryann and
@@ -66,16 +133,26 @@ func cutFirst(a, b []string) (restA, restB []string, ok bool) {
 	return nil, nil, false
 }
 
-// sameMiddle reports whether the given names after the first do not differ as far as both have them. An initial stands for
-// any name it begins.
-func sameMiddle(a, b []string) bool {
+// middle compares the given names after the first, as far as both have them. An initial stands for any name it begins.
+func middle(a, b []string) Level {
+	best := Missing
 	for i := range min(len(a), len(b)) {
-		if a[i] == b[i] || isInitial(a[i]) && strings.HasPrefix(b[i], a[i]) || isInitial(b[i]) && strings.HasPrefix(a[i], b[i]) {
-			continue
+		switch {
+		case a[i] == b[i] && isWhole(a[i]):
+			best = Exact
+		case a[i] == b[i] || isInitial(a[i]) && strings.HasPrefix(b[i], a[i]) || isInitial(b[i]) && strings.HasPrefix(a[i], b[i]):
+			if best == Missing {
+				best = Initial
+			}
+		case slips(a[i], b[i]) == 1 && min(len(a[i]), len(b[i])) >= 4, isNickname(a[i], b[i]):
+			if best == Missing {
+				best = Initial
+			}
+		default:
+			return Conflict
 		}
-		return false
 	}
-	return true
+	return best
 }
 
 func isInitial(word string) bool { return utf8.RuneCountInString(word) == 1 }
@@ -89,3 +166,7 @@ func sameWords(a, b []string) bool {
 
 // isIn reports whether a whole given name, not an initial, is among others.
 func isIn(word string, words []string) bool { return isWhole(word) && slices.Contains(words, word) }
+
+func agreed(first, middle Level, a, b string) givenAgreement {
+	return givenAgreement{first: first, middle: middle, a: a, b: b}
+}

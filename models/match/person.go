@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
+
+	"golang.org/x/text/unicode/norm"
 
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
@@ -14,19 +17,30 @@ import (
 
 // Person is somebody as the matcher sees them, normalised. Lists are without repetition. It prints as "Person".
 type Person struct {
-	Families  []string // see Name; the official one first
-	Givens    []string // the words of each name's given names, one space between: "patricia ann"; the official one first
-	Suffix    string   // jr, sr, 3, 4, or "" when there is none
-	BirthDate *int32   // days since 1970-01-01; nil unless the whole date is known
-	Gender    string   // male, female, other, or "" when unknown
-	IDs       []ID
+	Families   []string // words with one space between, see Name; the official one first
+	Givens     []string // the words of each name's given names, one space between: "patricia ann"; the official one first
+	Suffix     string   // jr, sr, 3, 4, or "" when there is none
+	BirthDate  *int32   // days since 1970-01-01; nil unless the whole date is known
+	Gender     string   // male, female, other, or "" when unknown
+	Multiple   bool     // a twin or other multiple
+	BirthOrder int      // which of them, 0 when not known
+	Addresses  []Address
+	Phones     []string
+	Emails     []string
+
+	// From Coverages.
+	IDs     []ID     // also from the Patient
+	Groups  []string // numbers of employer groups
+	Payers  []string // identifiers of payers, system and value
+	Periods []Span   // when they cover
+
+	// own are the member ids that only the Patient carries. Those of a person asked for are the asker's: that they are not
+	// ours means nothing.
+	own []string
 }
 
-// Row is a row of the member index: what Candidates are made of. Suffix and given names share a column, see givenKey.
-type Row struct {
-	Family string
-	Given  string
-}
+// Span is a period in days since 1970-01-01, both ends included.
+type Span struct{ From, To int32 }
 
 // FromPatient makes a Person of a Patient, with the identifiers that the Patient itself carries. Former names count, a name
 // given as anonymous does not. A Patient that another one replaces (link.type replaced-by) is nobody: its successor is.
@@ -37,6 +51,12 @@ func FromPatient(d fhir.Demographics) Person {
 			return p
 		}
 	}
+	p.Multiple, p.BirthOrder = d.MultipleBirth, max(0, min(d.BirthOrder, 99))
+	for _, n := range d.Names {
+		if order := orderOf(n.Given); order > 0 {
+			p.Multiple, p.BirthOrder = true, cmp.Or(p.BirthOrder, order)
+		}
+	}
 	for _, n := range readNames(d.Names) {
 		p.Families = appendNew(p.Families, n.family)
 		p.Givens = appendNew(p.Givens, n.given)
@@ -44,15 +64,20 @@ func FromPatient(d fhir.Demographics) Person {
 			p.Suffix = n.suffix
 		}
 	}
-	if d.Born != nil && d.Born.Precision == fhir.PrecisionDay {
-		day := d.Born.First
+	if d.Born != nil && d.Born.Precision == fhir.PrecisionDay && !placeholderDate(int32(d.Born.First)) {
+		day := int32(d.Born.First)
 		p.BirthDate = &day
 	}
 	p.Gender = gender(d)
+	p.readAddresses(d.Addresses)
+	p.readContacts(d.Telecoms)
 	for _, identifier := range d.Identifiers {
 		if kind, ok := patientKind(identifier); ok {
 			p.addID(kind, identifier.Value)
 		}
+	}
+	for _, id := range p.IDs {
+		p.own = append(p.own, id.Value)
 	}
 	p.sortIDs()
 	return p
@@ -61,16 +86,37 @@ func FromPatient(d fhir.Demographics) Person {
 // AddCards adds the identifiers of Coverages. The caller sees to it that they are the person's own: on a family's Coverage
 // the person is the beneficiary. A Coverage that was entered in error says nothing.
 func (p *Person) AddCards(cards []fhir.Card) {
+	before := p.IDs
+	p.IDs = nil
 	for _, card := range cards {
 		if card.Status != "entered-in-error" {
 			p.addCard(card)
 		}
 	}
+	p.own = slices.DeleteFunc(p.own, func(value string) bool {
+		return slices.ContainsFunc(p.IDs, func(id ID) bool { return id.Value == value })
+	})
+	p.IDs = append(p.IDs, before...)
 	p.sortIDs()
 }
 
 func (p *Person) addCard(card fhir.Card) {
 	p.addID(models.CardSubscriber, card.SubscriberID)
+	for _, group := range card.Groups {
+		if id := keep(nil, models.CardOther, normalise(norm.NFKC.String(group.Value))); len(id) > 0 {
+			p.Groups = appendNew(p.Groups, id[0].Value)
+		}
+	}
+	for _, payor := range card.Payors {
+		for _, id := range payor.Identifiers {
+			if value := normalise(id.Value); value != "" && id.System != "" && len(value) <= maxIDLength {
+				p.Payers = appendNew(p.Payers, plainText(id.System)+" "+value)
+			}
+		}
+	}
+	if span, ok := spanOf(card.Period); ok && !slices.Contains(p.Periods, span) {
+		p.Periods = append(p.Periods, span)
+	}
 	subscriber := normalise(card.SubscriberID)
 	for _, identifier := range card.Identifiers {
 		kind := cardKind(identifier)
@@ -89,44 +135,61 @@ func (p *Person) addCard(card fhir.Card) {
 	}
 }
 
-// Rows returns the member index rows of the person: one for each family name, more when there are more given names than
-// that. There are none for a person without a family name, who is never found.
-func (p Person) Rows() []Row {
-	if len(p.Families) == 0 {
-		return nil
+// spanOf reads a period. There is none where neither end is known.
+func spanOf(p fhir.Period) (Span, bool) {
+	span := Span{From: math.MinInt32, To: math.MaxInt32}
+	if from, err := fhir.ParseDate(p.Start); err == nil {
+		span.From = int32(from.First)
 	}
-	rows := make([]Row, max(len(p.Families), len(p.Givens)))
-	for i := range rows {
-		given := ""
-		if len(p.Givens) > 0 {
-			given = p.Givens[min(i, len(p.Givens)-1)]
+	if to, err := fhir.ParseDate(p.End); err == nil {
+		span.To = int32(to.Last)
+	}
+	return span, (span.From != math.MinInt32 || span.To != math.MaxInt32) && span.From <= span.To
+}
+
+// Merge adds what another source says of the same person. What only a Patient says is taken from whichever has it.
+func (p *Person) Merge(q Person) {
+	for _, s := range q.Families {
+		p.Families = appendNew(p.Families, s)
+	}
+	for _, s := range q.Givens {
+		p.Givens = appendNew(p.Givens, s)
+	}
+	p.Suffix, p.Gender, p.BirthOrder = cmp.Or(p.Suffix, q.Suffix), cmp.Or(p.Gender, q.Gender), cmp.Or(p.BirthOrder, q.BirthOrder)
+	p.Multiple = p.Multiple || q.Multiple
+	if p.BirthDate == nil {
+		p.BirthDate = q.BirthDate
+	}
+	for _, a := range q.Addresses {
+		if !slices.Contains(p.Addresses, a) {
+			p.Addresses = append(p.Addresses, a)
 		}
-		rows[i] = Row{Family: p.Families[min(i, len(p.Families)-1)], Given: givenKey(given, p.Suffix)}
 	}
-	return rows
+	for _, s := range q.Phones {
+		p.Phones = appendNew(p.Phones, s)
+	}
+	for _, s := range q.Emails {
+		p.Emails = appendNew(p.Emails, s)
+	}
+	p.IDs = append(p.IDs, q.IDs...)
+	for _, s := range q.Groups {
+		p.Groups = appendNew(p.Groups, s)
+	}
+	for _, s := range q.Payers {
+		p.Payers = appendNew(p.Payers, s)
+	}
+	for _, s := range q.Periods {
+		if !slices.Contains(p.Periods, s) {
+			p.Periods = append(p.Periods, s)
+		}
+	}
+	p.sortIDs()
 }
 
-// Values returns the distinct values of the person's identifiers, sorted: what to look up in the member index.
-func (p Person) Values() []string {
-	values := make([]string, len(p.IDs))
-	for i, id := range p.IDs {
-		values[i] = id.Value
-	}
-	slices.Sort(values)
-	return slices.Compact(values)
-}
-
-// givenKey joins given names and suffix for the member index; splitGiven parts them. A slash is in no normalised word.
-func givenKey(given, suffix string) string {
-	if suffix == "" {
-		return given
-	}
-	return given + "/" + suffix
-}
-
-func splitGiven(key string) (given, suffix string) {
-	given, suffix, _ = strings.Cut(key, "/")
-	return given, suffix
+// IsZero reports whether nothing is known.
+func (p *Person) IsZero() bool {
+	return len(p.Families) == 0 && len(p.Givens) == 0 && p.BirthDate == nil && p.Gender == "" && len(p.Addresses) == 0 && len(p.Phones) == 0 &&
+		len(p.Emails) == 0 && len(p.IDs) == 0 && len(p.Groups) == 0 && len(p.Payers) == 0 && len(p.Periods) == 0 && p.Suffix == "" && !p.Multiple
 }
 
 func (p *Person) addID(kind models.CardKind, value string) {
@@ -152,7 +215,7 @@ func readNames(names []fhir.HumanName) []name {
 		if n.Use == "anonymous" {
 			continue
 		}
-		words, suffix := Given(n.Given)
+		words, suffix := GivenWords(n.Given)
 		family, fromFamily := family(n.Family)
 		suffix = cmp.Or(generationOf(n.Suffix), fromFamily, suffix)
 		out = append(out, name{rank: nameRank[n.Use], family: family, given: strings.Join(words, " "), suffix: suffix})
@@ -162,6 +225,21 @@ func readNames(names []fhir.HumanName) []name {
 			cmp.Compare(a.suffix, b.suffix))
 	})
 	return out
+}
+
+// orderOf returns which of a multiple birth a stand-in for a name tells ("Baby Boy B", "Twin A"), 0 for none.
+func orderOf(given []string) int {
+	words := strings.Fields(fold(strings.Join(given, " ")))
+	if len(words) < 2 || !newborn[words[0]] {
+		return 0
+	}
+	switch last := words[len(words)-1]; {
+	case len(last) == 1 && last[0] >= 'a' && last[0] <= 'f':
+		return int(last[0]-'a') + 1
+	case len(last) == 1 && last[0] >= '1' && last[0] <= '6':
+		return int(last[0] - '0')
+	}
+	return 0
 }
 
 // nameRank orders the uses of names (http://hl7.org/fhir/name-use). A name without a use comes after the usual one.
@@ -257,9 +335,3 @@ func (Person) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "Person") }
 
 // LogValue logs the name of the type.
 func (Person) LogValue() slog.Value { return slog.StringValue("Person") }
-
-// Format prints the name of the type, whatever the verb.
-func (Row) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "Row") }
-
-// LogValue logs the name of the type.
-func (Row) LogValue() slog.Value { return slog.StringValue("Row") }

@@ -22,7 +22,7 @@ func Name(s string) string {
 // placeholderName holds what is written where no name is known. "Null" and "Na" are names that people have.
 var placeholderName = map[string]bool{
 	"unknown": true, "unk": true, "none": true, "noname": true, "anonymous": true, "notprovided": true, "notgiven": true,
-	"fnu": true, "lnu": true, "nfn": true, "nln": true, "nmn": true, "nmi": true,
+	"missing": true, "unnamed": true, "refused": true, "declined": true, "fnu": true, "lnu": true, "nfn": true, "nln": true, "nmn": true, "nmi": true,
 	"nofirstname": true, "nolastname": true, "nomiddlename": true, "nogivenname": true, "nofamilyname": true,
 }
 
@@ -33,9 +33,9 @@ var newborn = map[string]bool{
 	"twin": true, "twina": true, "twinb": true, "triplet": true, "male": true, "female": true,
 }
 
-// Given returns the words of one name's given names in the order written, each normalised as Name does, and the generational
+// GivenWords returns the words of one name's given names in the order written, each normalised as Name does, and the generational
 // suffix that was written among them ("Jr." in John Jr.). There are no words for a name that is a stand-in ("Baby Boy").
-func Given(given []string) (words []string, suffix string) {
+func GivenWords(given []string) (words []string, suffix string) {
 	for _, part := range given {
 		for word := range strings.FieldsSeq(fold(part)) {
 			if s := generation[word]; s != "" && len(words) > 0 {
@@ -63,16 +63,23 @@ var generation = map[string]string{
 	"iv": "4", "4th": "4",
 }
 
-// family normalises a family name and takes a generational suffix off its end. A name that is nothing but such a word, like
-// the Brazilian Junior, is a name.
+// family returns the words of a family name, one space between, and takes a generational suffix off its end. A name that is
+// nothing but such a word, like the Brazilian Junior, is a name. Two families are one if Name makes the same of them.
 func family(s string) (name, suffix string) {
 	words := strings.Fields(fold(s))
 	for n := len(words); n > 1 && generation[words[n-1]] != ""; n-- {
 		suffix = generation[words[n-1]]
 		words = words[:n-1]
 	}
-	return Name(strings.Join(words, " ")), suffix
+	name = strings.Join(words, " ")
+	if placeholderName[strings.Join(words, "")] {
+		name = ""
+	}
+	return name, suffix
 }
+
+// solid takes the spaces out of a folded name.
+func solid(name string) string { return strings.ReplaceAll(name, " ", "") }
 
 // fold returns the words of s, with one space between: lower-case letters and digits without accents. Apostrophes and
 // invisible characters vanish, everything else that is neither letter nor digit parts two words.

@@ -76,7 +76,7 @@ func TestGiven(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			words, suffix := Given(tc.in)
+			words, suffix := GivenWords(tc.in)
 			require.Equal(t, tc.words, words)
 			require.Equal(t, tc.suffix, suffix)
 		})
@@ -108,36 +108,63 @@ func TestFoldEveryRune(t *testing.T) {
 	}
 }
 
-func TestAgree(t *testing.T) {
+func TestAgreeNames(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		a, b []string
-		want agreement
+		a, b          string
+		first, middle Level
 	}{
-		"same":                       {[]string{"john"}, []string{"john"}, fully},
-		"middle name on one side":    {[]string{"john michael"}, []string{"john"}, fully},
-		"initial":                    {[]string{"john m"}, []string{"john michael"}, fully},
-		"wrong initial":              {[]string{"john p"}, []string{"john michael"}, partly},
-		"another middle name":        {[]string{"juan carlos"}, []string{"juan pablo"}, partly},
-		"known by the middle name":   {[]string{"ann"}, []string{"patricia ann"}, partly},
-		"common middle name alone":   {[]string{"james michael"}, []string{"john michael"}, contradict},
-		"turned round":               {[]string{"ann patricia"}, []string{"patricia ann"}, fully},
-		"run together":               {[]string{"maryann"}, []string{"mary ann"}, fully},
-		"run together, with a third": {[]string{"mary ann lee"}, []string{"maryann l"}, fully},
-		"an initial is not a name":   {[]string{"j"}, []string{"john"}, contradict},
-		"two initials":               {[]string{"j"}, []string{"j"}, partly},
-		"initials turned round":      {[]string{"j r"}, []string{"r j"}, contradict},
-		"initial among names":        {[]string{"m"}, []string{"john m"}, contradict},
-		"different":                  {[]string{"mary"}, []string{"john"}, contradict},
-		"begins like it":             {[]string{"jo"}, []string{"john"}, contradict},
-		"missing here":               {nil, []string{"john"}, missing},
-		"missing there":              {[]string{"john"}, []string{""}, missing},
-		"any known name":             {[]string{"pat", "patricia ann"}, []string{"patricia"}, fully},
+		"same":                       {"john", "john", Exact, Missing},
+		"middle name on one side":    {"john michael", "john", Exact, Missing},
+		"middle names":               {"john michael", "john michael", Exact, Exact},
+		"initial":                    {"john m", "john michael", Exact, Initial},
+		"wrong initial":              {"john p", "john michael", Exact, Conflict},
+		"another middle name":        {"juan carlos", "juan pablo", Exact, Conflict},
+		"known by the middle name":   {"ann", "patricia ann", Part, Missing},
+		"common middle name alone":   {"james michael", "john michael", Conflict, Missing},
+		"turned round":               {"ann patricia", "patricia ann", Swapped, Missing},
+		"run together":               {"maryann", "mary ann", Exact, Missing},
+		"run together, with a third": {"mary ann lee", "maryann l", Exact, Initial},
+		"an initial":                 {"j", "john", Initial, Missing},
+		"two initials":               {"j", "j", Initial, Missing},
+		"a slip":                     {"jhon", "john", Slip, Missing},
+		"a short name":               {"jo", "jon", Conflict, Missing},
+		"two slips":                  {"katherin", "kathreine", Near, Missing},
+		"nickname":                   {"bill", "william", Nickname, Missing},
+		"nicknames of one name":      {"liz", "beth", Nickname, Missing},
+		"different":                  {"mary", "john", Conflict, Missing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, tc.want, agree(tc.a, tc.b))
-			require.Equal(t, tc.want, agree(tc.b, tc.a), "the other way round")
+			for _, got := range []givenAgreement{agreeNames(strings.Fields(tc.a), strings.Fields(tc.b)), agreeNames(strings.Fields(tc.b), strings.Fields(tc.a))} {
+				require.Equal(t, [2]Level{tc.first, tc.middle}, [2]Level{got.first, got.middle})
+			}
+		})
+	}
+}
+
+func TestSlips(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		a, b string
+		want int
+	}{
+		"none":       {"smith", "smith", 0},
+		"changed":    {"smith", "smyth", 1},
+		"dropped":    {"smith", "smth", 1},
+		"doubled":    {"smith", "smiith", 1},
+		"exchanged":  {"smith", "smtih", 1},
+		"two":        {"smith", "smyht", 2},
+		"far":        {"smith", "jones", 3},
+		"by length":  {"smith", "smithson", 3},
+		"empty":      {"", "ab", 2},
+		"very long":  {strings.Repeat("a", 99), strings.Repeat("a", 98), 3},
+		"end to end": {"ab", "ba", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, tc.want, slips(tc.a, tc.b))
+			require.Equal(t, tc.want, slips(tc.b, tc.a))
 		})
 	}
 }
@@ -162,6 +189,7 @@ func FuzzName(f *testing.F) {
 		require.NotContains(t, name, " ")
 		require.NotContains(t, name, "/")
 		bare, suffix := family(s)
+		require.Equal(t, solid(bare), Name(bare))
 		again, none := family(bare)
 		require.Equal(t, bare, again)
 		require.Empty(t, none)
@@ -178,14 +206,11 @@ func FuzzGiven(f *testing.F) {
 		f.Add("Mary", s)
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
-		words, _ := Given([]string{a, b})
-		again, suffix := Given(words)
+		words, _ := GivenWords([]string{a, b})
+		again, suffix := GivenWords(words)
 		require.Equal(t, words, again)
 		require.Empty(t, suffix)
-		joined, _ := Given([]string{strings.Join(words, " ")})
+		joined, _ := GivenWords([]string{strings.Join(words, " ")})
 		require.Equal(t, words, joined)
-		given, suffix := splitGiven(givenKey(strings.Join(words, " "), "jr"))
-		require.Equal(t, strings.Join(words, " "), given)
-		require.Equal(t, "jr", suffix)
 	})
 }

@@ -76,68 +76,6 @@ func (s *Store) MatchProgress(ctx context.Context, jobID string) (done, members 
 	return done, members, nil
 }
 
-// Probe is one person to look for, normalised as the member index is.
-type Probe struct {
-	N         int32 // the caller's number; comes back with each candidate
-	Family    string
-	Given     []string
-	BirthDate *int32   // days since 1970-01-01
-	Cards     []string // identifier values
-}
-
-// Candidate is a member that shares something with a probe: a card value, or family name and birth date.
-type Candidate struct {
-	N         int32
-	Member    uuid.UUID
-	PatientID string
-	Family    string
-	Given     string
-	BirthDate *int32
-	Gender    string
-	CardHits  []CardHit
-}
-
-// CardHit is an identifier that a probe and a member have in common.
-type CardHit struct {
-	Kind  models.CardKind `json:"k"`
-	Value string          `json:"v"`
-}
-
-// Candidates finds, in one query, the members that come into question for a whole slice. A member with several names comes
-// once for each. Members whose Patient is not held never come.
-func (s *Store) Candidates(ctx context.Context, probes []Probe) ([]Candidate, error) {
-	var nameN, cardN []int32
-	var families, cards []string
-	var born []*time.Time
-	for _, p := range probes {
-		if p.Family != "" && p.BirthDate != nil {
-			nameN, families, born = append(nameN, p.N), append(families, p.Family), append(born, dayPtr(p.BirthDate))
-		}
-		for _, c := range p.Cards {
-			cardN, cards = append(cardN, p.N), append(cards, c)
-		}
-	}
-	rows, err := s.Pool.Query(ctx, `WITH
-		hits AS (SELECT k.n, c.member_id, c.kind, c.value FROM unnest($4::int[], $5::text[]) AS k(n, value) JOIN member_cards c USING (value)),
-		found AS (
-			SELECT n, member_id FROM hits
-			UNION
-			SELECT k.n, m.member_id FROM unnest($1::int[], $2::text[], $3::date[]) AS k(n, family, birth_date)
-				JOIN member_names m USING (family, birth_date))
-		SELECT f.n, m.id, m.patient_id, x.family, x.given, x.birth_date - '1970-01-01'::date, x.gender,
-		       (SELECT json_agg(DISTINCT jsonb_build_object('k', h.kind, 'v', h.value)) FROM hits h WHERE (h.n, h.member_id) = (f.n, f.member_id))
-		FROM found f JOIN members m ON m.id = f.member_id AND m.present JOIN member_names x ON x.member_id = f.member_id
-		ORDER BY f.n, m.id`, nameN, families, born, cardN, cards)
-	if err != nil {
-		return nil, fmt.Errorf("select candidates: %w", err)
-	}
-	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Candidate])
-	if err != nil {
-		return nil, fmt.Errorf("read candidates: %w", err)
-	}
-	return out, nil
-}
-
 // Outcome is what became of one submitted member. Reason is for admins and is never disclosed.
 type Outcome struct {
 	Idx          int32
@@ -148,6 +86,9 @@ type Outcome struct {
 	Policy       string
 	ConsentStart *time.Time
 	ConsentEnd   *time.Time
+	Grade        string // match.Grade
+	Weights      int64  // the version of the matcher's weights
+	Explanation  []byte // JSON, nil when there is nothing to explain
 }
 
 // The outcomes.
@@ -166,10 +107,10 @@ func (s *Store) SaveOutcomes(ctx context.Context, jobID string, slice int, outco
 			return err
 		}
 		_, err = tx.CopyFrom(ctx, pgx.Identifier{"match_outcomes"},
-			[]string{"job_id", "idx", "outcome", "reason", "member_id", "policy", "consent_start", "consent_end"},
+			[]string{"job_id", "idx", "outcome", "reason", "member_id", "policy", "consent_start", "consent_end", "grade", "weights", "explanation"},
 			pgx.CopyFromSlice(len(outcomes), func(i int) ([]any, error) {
 				o := outcomes[i]
-				return []any{uuid.MustParse(jobID), o.Idx, o.Outcome, o.Reason, o.Member, o.Policy, o.ConsentStart, o.ConsentEnd}, nil
+				return []any{uuid.MustParse(jobID), o.Idx, o.Outcome, o.Reason, o.Member, o.Policy, o.ConsentStart, o.ConsentEnd, o.Grade, o.Weights, o.Explanation}, nil
 			}))
 		if err != nil {
 			return err

@@ -3,8 +3,6 @@ package store_test
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 
@@ -86,53 +84,4 @@ func TestOutcomes(t *testing.T) {
 		_, err = s.OwnGroup(t.Context(), who[0], who[1])
 		require.Equal(t, models.KindNotFound, models.KindOf(err))
 	}
-}
-
-func TestCandidates(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	add := func(patient, families, birth string, cards ...string) {
-		id := models.MemberID(patient)
-		exec(t, s, `INSERT INTO members (id, patient_id, present, updated_at) VALUES ($1, $2, $3, now())`, id, patient, patient != "absent")
-		for f := range strings.FieldsSeq(families) {
-			exec(t, s, `INSERT INTO member_names VALUES ($1, $2, 'JO', nullif($3, '')::date, 'female')`, id, f, birth)
-		}
-		for i, c := range cards {
-			exec(t, s, `INSERT INTO member_cards VALUES ($1, $2, $3, $4)`, id, i, 1+i%2, c)
-		}
-	}
-	add("a", "DOE ROE", "1980-01-01", "C1", "C2", "C1")
-	add("b", "DOE", "1980-01-02", "C2")
-	add("c", "DOE", "", "C3")
-	add("absent", "DOE", "1980-01-01", "C1")
-	add("nameless", "", "1980-01-01", "C1")
-	day := int32(3652) // 1980-01-01
-	find := func(probes ...store.Probe) []string {
-		rows, err := s.Candidates(t.Context(), probes)
-		require.NoError(t, err)
-		var got []string
-		for _, r := range rows {
-			require.Equal(t, models.MemberID(r.PatientID), r.Member)
-			require.Equal(t, "JO", r.Given)
-			require.Equal(t, "female", r.Gender)
-			var hits []string
-			for _, h := range r.CardHits {
-				hits = append(hits, fmt.Sprintf("%d:%s", h.Kind, h.Value))
-			}
-			slices.Sort(hits)
-			born := "?"
-			if r.BirthDate != nil {
-				born = fmt.Sprint(*r.BirthDate)
-			}
-			got = append(got, fmt.Sprintf("%d %s %s %s %v", r.N, r.PatientID, r.Family, born, hits))
-		}
-		slices.Sort(got)
-		return got
-	}
-	require.Equal(t, []string{"0 a DOE 3652 []", "0 a ROE 3652 []"}, find(store.Probe{Family: "DOE", BirthDate: &day}), "under all its names")
-	require.Equal(t, []string{"0 a DOE 3652 [1:C1]", "0 a ROE 3652 [1:C1]"}, find(store.Probe{Cards: []string{"C1"}}))
-	require.Equal(t, []string{"0 a DOE 3652 [2:C2]", "0 a ROE 3652 [2:C2]", "0 b DOE 3653 [1:C2]", "7 c DOE ? [1:C3]"},
-		find(store.Probe{Cards: []string{"C2"}}, store.Probe{Family: "ROE", BirthDate: &day}, store.Probe{N: 7, Cards: []string{"C3", "C9"}}), "several probes of one number are one")
-	require.Empty(t, find(store.Probe{Family: "DOE"}, store.Probe{BirthDate: &day}, store.Probe{Family: "POE", BirthDate: &day}))
-	require.Empty(t, find())
 }

@@ -48,25 +48,6 @@ type CurrentLines struct {
 	Entries []byte
 }
 
-// The rows of the member index.
-type (
-	// Name is a name of a member, normalised, with what it is looked up by.
-	Name struct {
-		Member    uuid.UUID
-		Family    string
-		Given     string
-		BirthDate *int32 // days since 1970-01-01
-		Gender    string
-	}
-	// Card is an identifier of a member.
-	Card struct {
-		Member uuid.UUID
-		Source uint64 // segment.IDHash of the resource, 0 when it only adds
-		Kind   models.CardKind
-		Value  string
-	}
-)
-
 // Tombstone remembers a deleted resource.
 type Tombstone struct {
 	Member     uuid.UUID
@@ -90,12 +71,12 @@ type Merge struct {
 	Close  []SegmentKey
 	At     time.Time // the instant the closed ones stop being valid
 
-	Members   map[uuid.UUID]string // Patient ids of the members touched
-	Present   map[uuid.UUID]bool   // members whose Patient came or went
-	Renamed   []uuid.UUID          // members whose Names replace what the index had
-	Names     []Name
-	Resourced []Card // Member and Source of resources whose cards are replaced
-	Cards     []Card
+	Members map[uuid.UUID]string // Patient ids of the members touched
+	Present map[uuid.UUID]bool   // members whose Patient came or went
+	Sources []MemberSource       // whose parts of the member index are replaced
+	Parts   []MemberPart
+	Rebuilt []uuid.UUID // members of whom no part stays but those in Parts
+	Unsure  []uuid.UUID // members who lost a resource that may have contained a Coverage
 
 	// News are the resources that are new to their member, with the import that brought them.
 	News     []News
@@ -318,7 +299,7 @@ func (m *Merge) writeTombstones(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// writeIndex brings members, names and cards up to date, set by set.
+// writeIndex brings members and the member index up to date, set by set.
 func (m *Merge) writeIndex(ctx context.Context, tx pgx.Tx) error {
 	b := &pgx.Batch{}
 	if len(m.Members) > 0 {
@@ -332,35 +313,7 @@ func (m *Merge) writeIndex(ctx context.Context, tx pgx.Tx) error {
 				present = CASE WHEN excluded.id = ANY($5::uuid[]) THEN excluded.present ELSE members.present END`,
 			ids, patients, present, m.At, slices.Collect(maps.Keys(m.Present)))
 	}
-	if len(m.Renamed) > 0 {
-		b.Queue(`DELETE FROM member_names WHERE member_id = ANY($1)`, m.Renamed)
-	}
-	if len(m.Names) > 0 {
-		n := len(m.Names)
-		id, family, given, born, gender := make([]uuid.UUID, n), make([]string, n), make([]string, n), make([]*time.Time, n), make([]string, n)
-		for i, r := range m.Names {
-			id[i], family[i], given[i], born[i], gender[i] = r.Member, r.Family, r.Given, dayPtr(r.BirthDate), r.Gender
-		}
-		b.Queue(`INSERT INTO member_names (member_id, family, given, birth_date, gender)
-			SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::date[], $5::text[]) ON CONFLICT DO NOTHING`, id, family, given, born, gender)
-	}
-	if len(m.Resourced) > 0 {
-		id, source := make([]uuid.UUID, len(m.Resourced)), make([]int64, len(m.Resourced))
-		for i, r := range m.Resourced {
-			id[i], source[i] = r.Member, int64(r.Source)
-		}
-		b.Queue(`DELETE FROM member_cards c USING unnest($1::uuid[], $2::bigint[]) AS k(member_id, source)
-			WHERE c.member_id = k.member_id AND c.source = k.source`, id, source)
-	}
-	if len(m.Cards) > 0 {
-		n := len(m.Cards)
-		id, source, kind, value := make([]uuid.UUID, n), make([]int64, n), make([]int16, n), make([]string, n)
-		for i, c := range m.Cards {
-			id[i], source[i], kind[i], value[i] = c.Member, int64(c.Source), int16(c.Kind), c.Value
-		}
-		b.Queue(`INSERT INTO member_cards (member_id, source, kind, value)
-			SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::text[]) ON CONFLICT DO NOTHING`, id, source, kind, value)
-	}
+	m.writeParts(b)
 	if b.Len() == 0 {
 		return nil
 	}

@@ -90,12 +90,12 @@ func TestMergeIsAllOrNothing(t *testing.T) {
 	whole := func(*store.MergeTx) (*store.Merge, error) {
 		return &store.Merge{
 			At: noon, Insert: []store.Segment{pack(t, key, line)}, Members: map[uuid.UUID]string{member: "p"}, Present: map[uuid.UUID]bool{member: true},
-			Renamed: []uuid.UUID{member}, Names: []store.Name{{Member: member, Family: "DOE", Given: "JO", BirthDate: new(int32(-1)), Gender: "female"}},
-			Resourced: []store.Card{{Member: member, Source: 1 << 63}}, Cards: []store.Card{{Member: member, Source: 1 << 63, Kind: models.CardMBI, Value: "1EG4"}},
-			Bury: []store.Tombstone{{Member: member, Type: typeObs, ResourceID: "gone", DeletedAt: noon}},
+			Sources: []store.MemberSource{{Member: member, Hash: 1 << 63}},
+			Parts:   []store.MemberPart{{MemberSource: store.MemberSource{Member: member, Hash: 1 << 63}, Record: []byte("jo"), Keys: []int64{-7}}},
+			Bury:    []store.Tombstone{{Member: member, Type: typeObs, ResourceID: "gone", DeletedAt: noon}},
 		}, nil
 	}
-	tables := []string{"segments", "segment_lines", "members", "member_names", "member_cards", "tombstones"}
+	tables := []string{"segments", "segment_lines", "members", "member_parts", "member_keys", "tombstones"}
 	boom := errors.New("boom")
 	err := s.MergeMembers(t.Context(), []uuid.UUID{member}, noon, whole, func(context.Context, pgx.Tx) error { return boom })
 	require.ErrorIs(t, err, boom)
@@ -106,7 +106,6 @@ func TestMergeIsAllOrNothing(t *testing.T) {
 	for _, table := range tables {
 		require.Equal(t, 1, count(t, s, table), table)
 	}
-	require.Equal(t, 1, count(t, s, "member_names WHERE birth_date = '1969-12-31'"))
 	err = s.MergeMembers(t.Context(), []uuid.UUID{member}, noon, func(view *store.MergeTx) (*store.Merge, error) {
 		require.Len(t, view.Tombstones, 1)
 		require.Equal(t, "gone", view.Tombstones[0].ResourceID)

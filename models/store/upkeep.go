@@ -80,7 +80,7 @@ func (s *Store) EachNews(ctx context.Context, importID string, limit int, fn fun
 // Analyze brings the planner's statistics and the visibility map up to date after a large load: plans of exports are made
 // by index-only scans.
 func (s *Store) Analyze(ctx context.Context) error {
-	for _, table := range []string{"segments", "segment_lines", "segment_refs", "members", "member_names", "member_cards"} {
+	for _, table := range []string{"segments", "segment_lines", "segment_refs", "members", "member_parts", "member_keys"} {
 		if _, err := s.Pool.Exec(ctx, "VACUUM (ANALYZE, SKIP_LOCKED) "+table); err != nil {
 			return fmt.Errorf("vacuum %s: %w", table, err)
 		}

@@ -1,0 +1,538 @@
+package match
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"pdexbulk/models"
+)
+
+// Finding is what the comparison of one field gave. Bits is the logarithm to base 2 of how many times likelier it is between
+// records of one person than between those of strangers; Relative and Twin say the same against members of one household
+// and against twins, whom much is common to. All are 0 where nothing could be compared.
+type Finding struct {
+	Level                Level
+	Bits, Relative, Twin float64
+}
+
+// comparison is a person held against one member.
+type comparison struct {
+	found      [fieldCount]Finding
+	generation bool // the birth dates are ten years or more apart
+	sibling    bool // the numbers are of two people on one subscriber number
+	order      bool // they are different ones of a multiple birth
+	verified   bool // the member id that agrees is one person's for certain
+	multiple   bool // one of them is known to be a twin
+}
+
+// compare holds p against m. shared tells the identifier values that more than one candidate has.
+func (md *Model) compare(p, m *Person, shared map[string]bool) comparison {
+	var c comparison
+	md.compareNames(p, m, &c)
+	c.found[Birth] = md.compareBirth(p, m, &c)
+	if p.Gender != "" && m.Gender != "" && p.Gender != "other" && m.Gender != "other" {
+		c.set(md, Gender, levelIf(p.Gender == m.Gender))
+		c.personal(Gender)
+	}
+	if p.Suffix != "" && m.Suffix != "" {
+		c.set(md, Suffix, levelIf(p.Suffix == m.Suffix))
+		c.personal(Suffix)
+	}
+	c.multiple = p.Multiple || m.Multiple
+	c.order = p.BirthOrder > 0 && m.BirthOrder > 0 && p.BirthOrder != m.BirthOrder
+	c.set(md, Postal, compareAddresses(p.Addresses, m.Addresses))
+	c.set(md, Phone, comparePhones(p.Phones, m.Phones))
+	md.compareEmails(p, m, &c)
+	md.compareIDs(p, m, shared, &c)
+	c.set(md, Group, common(p.Groups, m.Groups))
+	c.set(md, Payer, comparePayers(p.Payers, m.Payers))
+	c.set(md, Period, comparePeriods(p.Periods, m.Periods))
+	return c
+}
+
+func levelIf(same bool) Level {
+	if same {
+		return Exact
+	}
+	return Conflict
+}
+
+// set gives a field its level and the weight that the level has in general.
+func (c *comparison) set(md *Model, f Field, l Level) {
+	c.found[f] = Finding{Level: l, Bits: md.bits[f][l]}
+}
+
+// personal says that a field tells members of a household apart as it tells strangers apart.
+func (c *comparison) personal(f Field) {
+	c.found[f].Relative, c.found[f].Twin = c.found[f].Bits, c.found[f].Bits
+}
+
+func (md *Model) compareNames(p, m *Person, c *comparison) {
+	given := md.agreeGiven(p.Givens, m.Givens)
+	family := md.agreeFamily(p.Families, m.Families)
+	if (given.first == Conflict || given.first == Missing) && (family.Level == Conflict || family.Level == Missing) && exchanged(p, m) {
+		given.first, given.middle = Swapped, Missing
+		given.bits, given.twin = md.bits[Given][Swapped], 9
+		family = Finding{Level: Swapped, Bits: md.bits[Family][Swapped]}
+	}
+	if given.first == Conflict && family.Level == Missing && halfExchanged(p, m) {
+		given.first, given.middle = Swapped, Missing
+		given.bits, given.twin = md.bits[Given][Swapped], 9
+	}
+	c.found[Given] = Finding{given.first, given.bits, given.twin, given.twin}
+	c.found[Family] = family
+	c.set(md, Middle, given.middle)
+	c.personal(Middle)
+}
+
+// exchanged reports whether the given name of one is the family name of the other, both ways, with a slip at most in one.
+func exchanged(p, m *Person) bool {
+	for _, pg := range p.Givens {
+		for _, mf := range m.Families {
+			a := crossSlips(pg, mf)
+			if a > 1 {
+				continue
+			}
+			for _, pf := range p.Families {
+				for _, mg := range m.Givens {
+					if a+crossSlips(mg, pf) <= 1 {
+						return true
+					}
+				}
+			}
+		}
+	}
+	return false
+}
+
+// crossSlips compares a given name, whole or its first, with a family name.
+func crossSlips(given, family string) int {
+	family = solid(family)
+	return min(slips(solid(given), family), slips(FirstGiven(given), family))
+}
+
+// halfExchanged reports whether one has no family name, and its given name is the family name of the other.
+func halfExchanged(p, m *Person) bool {
+	in := func(givens, families []string) bool {
+		return slices.ContainsFunc(givens, func(g string) bool {
+			return slices.ContainsFunc(families, func(f string) bool { return len(g) > 2 && crossSlips(g, f) == 0 })
+		})
+	}
+	return in(p.Givens, m.Families) || in(m.Givens, p.Families)
+}
+
+func (md *Model) agreeFamily(as, bs []string) Finding {
+	var best Finding
+	for _, a := range as {
+		for _, b := range bs {
+			f := md.agreeFamilies(a, b)
+			if best.Level == Missing || f.Bits > best.Bits || f.Bits == best.Bits && f.Level < best.Level {
+				best = f
+			}
+		}
+	}
+	return best
+}
+
+func (md *Model) agreeFamilies(a, b string) Finding {
+	sa, sb := solid(a), solid(b)
+	if sa == sb {
+		return Finding{Level: Exact, Bits: md.exactBits(Family, sa)}
+	}
+	shorter := min(len(sa), len(sb))
+	n := slips(sa, sb)
+	if n == 1 && shorter >= 3 {
+		return Finding{Level: Slip, Bits: md.apartBits(Family, sa, sb, slipRate, -2, 9)}
+	}
+	for x := range strings.FieldsSeq(a) {
+		for y := range strings.FieldsSeq(b) {
+			if x == y && len(x) > 2 && !particle[x] {
+				return Finding{Level: Part, Bits: max(0, md.exactBits(Family, x)-4)}
+			}
+		}
+	}
+	switch {
+	case n == 2 && shorter >= 5:
+		return Finding{Level: Near, Bits: md.apartBits(Family, sa, sb, nearRate, -2, 5)}
+	case shorter >= 4 && sound(sa) == sound(sb):
+		return Finding{Level: Near, Bits: 1}
+	}
+	return Finding{Level: Conflict, Bits: md.bits[Family][Conflict]}
+}
+
+var particle = map[string]bool{"del": true, "los": true, "las": true, "van": true, "von": true, "der": true, "den": true, "san": true, "mac": true, "saint": true, "bin": true, "ibn": true}
+
+func (md *Model) compareBirth(p, m *Person, c *comparison) Finding {
+	if p.BirthDate == nil || m.BirthDate == nil {
+		return Finding{}
+	}
+	level, generation := compareDates(*p.BirthDate, *m.BirthDate)
+	c.generation = generation
+	f := Finding{Level: level, Bits: md.bits[Birth][level]}
+	if at := civilOf(*p.BirthDate); level == Exact && at.month == 1 && at.day == 1 { // where the day is not known
+		f.Bits -= 4
+	}
+	f.Relative = f.Bits
+	if level == Exact {
+		f.Relative = min(f.Bits, 12)
+	}
+	return f
+}
+
+func compareAddresses(as, bs []Address) Level {
+	best := Missing
+	rank := [levelCount]int{Conflict: 1, Near: 2, Place: 3, Slip: 4, Exact: 5}
+	for _, a := range as {
+		for _, b := range bs {
+			if l := a.level(b); rank[l] > rank[best] {
+				best = l
+			}
+		}
+	}
+	return best
+}
+
+func (a Address) level(b Address) Level {
+	zip := a.Zip != "" && a.Zip == b.Zip
+	nearZip := zip || a.Zip != "" && len(a.Zip) == len(b.Zip) && slips(a.Zip, b.Zip) == 1
+	place := a.Place != "" && b.Place != "" && (a.Place == b.Place || len(a.Place) > 3 && (slips(a.Place, b.Place) <= 1 || len(a.Place) > 6 && slips(a.Place, b.Place) <= 2))
+	where := zip || place
+	unplaced := (a.Zip == "" || b.Zip == "") && (a.Place == "" || b.Place == "")
+	if a.Street == "" || b.Street == "" {
+		switch {
+		case where:
+			return Place
+		case unplaced:
+			return Missing
+		}
+		return Conflict
+	}
+	alike, fewer := alikeWords(a.Street, b.Street)
+	number := a.Number == b.Number && a.Number != ""
+	nearNumber := number || a.Number == "" || b.Number == "" || len(a.Number) > 1 && slips(a.Number, b.Number) <= 1
+	switch {
+	case number && alike == fewer && (where || unplaced):
+		return Exact
+	case number && alike > 0 && (where || nearZip), nearNumber && alike == fewer && (where || nearZip):
+		return Slip
+	case alike > 1 && where && (zip || place && nearZip): // a house written with another number
+		return Slip
+	case where && (number || alike > 0):
+		return Near
+	}
+	return Conflict
+}
+
+// alikeWords counts the words of two streets that are alike, and those of the one that has fewer.
+func alikeWords(a, b string) (alike, fewer int) {
+	as, bs := strings.Fields(a), strings.Fields(b)
+	if len(as) > len(bs) {
+		as, bs = bs, as
+	}
+	for _, x := range as {
+		if slices.ContainsFunc(bs, func(y string) bool { return alikeWord(x, y) }) {
+			alike++
+		}
+	}
+	if alike == 0 && len(as) > 0 { // a blank more or less
+		if x, y := solid(a), solid(b); slips(x, y) <= 2 && len(x) > 4 || min(len(x), len(y)) > 4 && (strings.HasPrefix(x, y) || strings.HasPrefix(y, x)) {
+			alike = len(as)
+		}
+	}
+	return alike, len(as)
+}
+
+func alikeWord(x, y string) bool {
+	if x == y {
+		return true
+	}
+	shorter := min(len(x), len(y))
+	return shorter > 3 && (slips(x, y) == 1 || strings.HasPrefix(x, y) || strings.HasPrefix(y, x)) || shorter > 6 && slips(x, y) == 2
+}
+
+func comparePhones(as, bs []string) Level {
+	best := Missing
+	for _, a := range as {
+		for _, b := range bs {
+			switch {
+			case a == b:
+				return Exact
+			case len(a) == len(b) && slips(a, b) == 1:
+				best = Slip
+			case len(a) != len(b) && min(len(a), len(b)) == 7 && (strings.HasSuffix(a, b) || strings.HasSuffix(b, a)):
+				best = Slip
+			case best == Missing:
+				best = Conflict
+			}
+		}
+	}
+	return best
+}
+
+func (md *Model) compareEmails(p, m *Person, c *comparison) {
+	best, rank := Missing, [levelCount]int{Conflict: 1, Near: 2, Slip: 3, Exact: 4}
+	mail := ""
+	for _, a := range p.Emails {
+		for _, b := range m.Emails {
+			l := Conflict
+			la, da, _ := strings.Cut(a, "@")
+			lb, db, _ := strings.Cut(b, "@")
+			switch {
+			case a == b:
+				l = Exact
+			case lettersOf(la) == lettersOf(lb) && la != lb: // john.smith75 and john.smith95 are two
+			case slips(a, b) <= 2 && len(a) >= 10 && slips(la, lb) <= 1:
+				l = Slip
+			case slips(la, lb) <= 1 && len(la) >= 5 && da != db, da == db && slips(la, lb) <= 2 && len(la) >= 7:
+				l = Near
+			}
+			if rank[l] > rank[best] {
+				best, mail = l, la
+			}
+		}
+	}
+	c.set(md, Email, best)
+	f := &c.found[Email]
+	switch best {
+	case Exact, Slip:
+		f.Relative = max(emailNames(mail, p), emailNames(mail, m))
+		if best == Slip {
+			f.Relative -= 2
+		}
+		f.Twin = f.Relative
+	case Conflict: // members of a household have addresses of their own as well
+	case Missing, Swapped, Nickname, Near, Part, Initial, Place:
+	}
+}
+
+// emailNames is how much an address speaks for one member of a household: families share addresses, but not one that names
+// somebody.
+func emailNames(local string, p *Person) float64 {
+	best := 2.
+	letters := lettersOf(local)
+	for _, g := range p.Givens {
+		word := FirstGiven(g)
+		if len(word) >= 3 && strings.Contains(letters, word) {
+			return 8
+		}
+		for _, f := range p.Families {
+			f = solid(f)
+			if len(word) > 0 && len(f) >= 3 && (strings.HasPrefix(letters, word[:1]+f) || letters == f+word[:1]) || len(f) > 0 && len(word) > 0 && len(letters) == 2 && letters == word[:1]+f[:1] {
+				best = 4
+			}
+		}
+	}
+	return best
+}
+
+func lettersOf(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 'a' || r > 'z' {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+func (md *Model) compareIDs(p, m *Person, shared map[string]bool, c *comparison) {
+	levels := [fieldCount]Level{}
+	raise := func(f Field, l Level) {
+		if levels[f] == Missing || levels[f] == Conflict || l == Exact {
+			levels[f] = l
+		}
+	}
+	for _, a := range p.IDs {
+		for _, b := range m.IDs {
+			f, ok := meet(a.Kind, b.Kind)
+			if !ok {
+				continue
+			}
+			same := a.Value == b.Value
+			if f == MemberID && (isSubscriber(p.IDs, a.Value) || isSubscriber(m.IDs, b.Value) || same && shared[a.Value]) {
+				f = SubscriberID // whatever it is called, it is the family's
+			}
+			switch {
+			case same && f == National && shared[a.Value]:
+				raise(SubscriberID, Exact)
+			case same:
+				raise(f, Exact)
+				if f == MemberID {
+					c.verified = c.verified || isDependentOf(p.IDs, a.Value) || isDependentOf(m.IDs, a.Value)
+				}
+			case a.Kind != b.Kind, f != National && slices.Contains(p.own, a.Value): // that they are not equal means nothing
+			case f == MemberID && sameDependent(p.IDs, m.IDs, a.Value, b.Value):
+				raise(f, Exact)
+				c.verified = true
+			case f == OtherID:
+				raise(f, Conflict)
+			case len(a.Value) >= 8 && slips(a.Value, b.Value) == 1 && tail(a.Value) == tail(b.Value):
+				raise(f, Slip)
+			case f == National && slips(a.Value, b.Value) == 1:
+				raise(f, Slip)
+			default:
+				raise(f, Conflict)
+			}
+		}
+	}
+	c.sibling = levels[MemberID] != Exact && siblings(p, m)
+	for _, f := range []Field{MemberID, SubscriberID, National, OtherID} {
+		if levels[f] != Missing {
+			c.set(md, f, levels[f])
+		}
+	}
+	switch levels[MemberID] {
+	case Exact:
+		c.lift(MemberID, 4)
+		if c.verified {
+			c.lift(MemberID, 10)
+		}
+	case Slip:
+		c.lift(MemberID, 2)
+	case Conflict:
+		if levels[SubscriberID] != Exact {
+			break
+		}
+		c.lift(MemberID, -2)
+	case Missing, Swapped, Nickname, Near, Part, Initial, Place:
+	}
+	switch levels[National] {
+	case Exact:
+		c.lift(National, 12)
+	case Slip:
+		c.lift(National, 5)
+	case Conflict:
+		c.lift(National, -6)
+	case Missing, Swapped, Nickname, Near, Part, Initial, Place:
+	}
+}
+
+func (c *comparison) lift(f Field, bits float64) { c.found[f].Relative, c.found[f].Twin = bits, bits }
+
+// meet returns the field in which identifiers of two kinds are compared. Payers put numbers in the wrong place, so most kinds
+// meet; a social security number only meets its own.
+func meet(a, b models.CardKind) (Field, bool) {
+	known := func(k models.CardKind) bool { return models.CardMemberID <= k && k <= models.CardOther }
+	switch {
+	case !known(a) || !known(b):
+		return 0, false
+	case a == models.CardSSN && b == models.CardSSN, a == models.CardMBI && b == models.CardMBI:
+		return National, true
+	case a == models.CardSSN || b == models.CardSSN:
+		return 0, false
+	case a == models.CardMemberID && b == models.CardMemberID:
+		return MemberID, true
+	case a == models.CardOther && b == models.CardOther:
+		return OtherID, true
+	}
+	return SubscriberID, true
+}
+
+// isSubscriber reports whether a value is also a subscriber number: then it is the family's, whatever else it is called.
+func isSubscriber(ids []ID, value string) bool {
+	return slices.Contains(ids, ID{models.CardSubscriber, value})
+}
+
+// isDependentOf reports whether a member id is a subscriber number with the number of a dependant.
+func isDependentOf(ids []ID, value string) bool {
+	for _, id := range ids {
+		if id.Kind == models.CardSubscriber {
+			if rest, ok := strings.CutPrefix(value, id.Value); ok && isDependent(rest) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// dependent returns the number of the dependant in a member id, given who the subscriber is; -1 for none.
+func dependent(subscriber, value string) int {
+	rest, ok := strings.CutPrefix(value, subscriber)
+	if !ok || !isDependent(rest) {
+		return -1
+	}
+	n, err := strconv.Atoi(rest)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// sameDependent reports whether two member ids are one dependant of one subscriber, written in two ways (1, 01, 001).
+func sameDependent(as, bs []ID, a, b string) bool {
+	for _, ids := range [][]ID{as, bs} {
+		for _, id := range ids {
+			if id.Kind == models.CardSubscriber && dependent(id.Value, a) >= 0 && dependent(id.Value, a) == dependent(id.Value, b) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// siblings reports whether member ids on both sides belong to different people on one subscriber number.
+func siblings(p, m *Person) bool {
+	as, bs := p.IDs, m.IDs
+	for _, a := range as {
+		if slices.Contains(p.own, a.Value) {
+			continue
+		}
+		for _, b := range bs {
+			if a.Kind != models.CardMemberID || b.Kind != models.CardMemberID || isSubscriber(as, a.Value) || isSubscriber(bs, b.Value) {
+				continue
+			}
+			for _, ids := range [][]ID{as, bs} {
+				for _, id := range ids {
+					if id.Kind != models.CardSubscriber {
+						continue
+					}
+					x, y := dependent(id.Value, a.Value), dependent(id.Value, b.Value)
+					if x >= 0 && y >= 0 && x != y {
+						return true
+					}
+				}
+			}
+			if n := len(a.Value) - 2; len(a.Value) == len(b.Value) && n >= 6 && a.Value[:n] == b.Value[:n] && allDigits(a.Value[n:]) && allDigits(b.Value[n:]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// tail is the end of a number in which that of a dependant would be.
+func tail(value string) string { return value[len(value)-3:] }
+
+func common(as, bs []string) Level {
+	if len(as) == 0 || len(bs) == 0 {
+		return Missing
+	}
+	return levelIf(slices.ContainsFunc(as, func(a string) bool { return slices.Contains(bs, a) }))
+}
+
+// comparePayers compares identifiers of one system only.
+func comparePayers(as, bs []string) Level {
+	best := Missing
+	for _, a := range as {
+		for _, b := range bs {
+			systemA, _, _ := strings.Cut(a, " ")
+			systemB, _, _ := strings.Cut(b, " ")
+			switch {
+			case a == b:
+				return Exact
+			case systemA == systemB:
+				best = Conflict
+			}
+		}
+	}
+	return best
+}
+
+func comparePeriods(as, bs []Span) Level {
+	if len(as) == 0 || len(bs) == 0 {
+		return Missing
+	}
+	return levelIf(slices.ContainsFunc(as, func(a Span) bool {
+		return slices.ContainsFunc(bs, func(b Span) bool { return a.From <= b.To && b.From <= a.To })
+	}))
+}

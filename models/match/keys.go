@@ -1,0 +1,130 @@
+package match
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"slices"
+	"strconv"
+	"strings"
+
+	"pdexbulk/models"
+)
+
+// maxKeys bounds the blocking keys of one person, however many names and addresses they are known by.
+const maxKeys = 64
+
+// Keys returns the blocking keys of a person, sorted: hashes of what two records of one person have in common even when a
+// field or two are wrong. A member is a candidate if it has a key in common with the one who is asked for. Each key joins
+// enough facts that few members share it, whatever the size of the roster, except in crowds of people who share an address,
+// a telephone or a number.
+//
+// asked adds the keys of mistakes that the one who asks may have made, so that the index need not hold them.
+func (p *Person) Keys(asked bool) []int64 {
+	k := keyring{}
+	if p.BirthDate != nil {
+		born := civilOf(*p.BirthDate)
+		low, high := min(born.month, born.day), max(born.month, born.day)
+		day := strconv.Itoa(born.year) + "." + strconv.Itoa(low) + "." + strconv.Itoa(high) // the same for day and month swapped
+		year, anniversary := strconv.Itoa(born.year), strconv.Itoa(low)+"."+strconv.Itoa(high)
+		families, givens := p.familySounds(), p.givenSounds()
+		if asked { // given and family name exchanged
+			families, givens = appendAll(families, givens), appendAll(givens, p.familySounds())
+		}
+		for _, f := range families {
+			k.add("fd", f, day)
+		}
+		for _, g := range givens {
+			k.add("gd", g, day)
+		}
+		for _, f := range p.familySounds() {
+			for _, g := range p.givenSounds() {
+				k.add("fgy", f, g, year)
+				k.add("fga", f, g, anniversary)
+			}
+		}
+		for _, a := range p.Addresses {
+			if a.Zip != "" {
+				k.add("zd", a.Zip, day)
+			}
+			if a.Place != "" {
+				k.add("pd", a.Place, day)
+			}
+			if a.Number != "" && a.Street != "" {
+				k.add("sd", a.Number, sound(solid(a.Street)), day)
+				k.add("sy", a.Number, sound(solid(a.Street)), year)
+			}
+		}
+	}
+	for _, id := range p.IDs {
+		switch id.Kind {
+		case models.CardSSN:
+			k.add("ssn", id.Value)
+		default:
+			k.add("id", id.Value)
+		}
+	}
+	for _, s := range p.Phones {
+		k.add("tel", s)
+	}
+	for _, s := range p.Emails {
+		k.add("mail", s)
+	}
+	slices.Sort(k.keys)
+	return slices.Compact(k.keys)
+}
+
+type keyring struct{ keys []int64 }
+
+func (k *keyring) add(parts ...string) {
+	if len(k.keys) >= maxKeys {
+		return
+	}
+	h := fnv.New64a()
+	for _, p := range parts {
+		_, _ = h.Write([]byte(p))
+		_, _ = h.Write([]byte{0})
+	}
+	var sum [8]byte
+	k.keys = append(k.keys, int64(binary.BigEndian.Uint64(h.Sum(sum[:0]))))
+}
+
+// familySounds returns how the family names sound, whole and, for compound ones, each part.
+func (p *Person) familySounds() []string {
+	var out []string
+	for _, f := range p.Families {
+		out = appendNew(out, sound(solid(f)))
+		if strings.Contains(f, " ") {
+			for part := range strings.FieldsSeq(f) {
+				if len(part) > 2 {
+					out = appendNew(out, sound(part))
+				}
+			}
+		}
+	}
+	return out
+}
+
+// givenSounds returns how the given names sound: the first and the second of each name, and both run together.
+func (p *Person) givenSounds() []string {
+	var out []string
+	for _, g := range p.Givens {
+		words := strings.Fields(g)
+		for i, w := range words[:min(2, len(words))] {
+			if isWhole(w) || i == 0 {
+				out = appendNew(out, sound(w))
+			}
+		}
+		if len(words) > 1 && isWhole(words[1]) {
+			out = appendNew(out, sound(words[0]+words[1]))
+		}
+	}
+	return out
+}
+
+func appendAll(a, b []string) []string {
+	out := slices.Clone(a)
+	for _, s := range b {
+		out = appendNew(out, s)
+	}
+	return out
+}
