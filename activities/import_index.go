@@ -77,6 +77,22 @@ func (x *indexer) addContained(member uuid.UUID, body []byte, patient string, fn
 	})
 }
 
+// IndexParts returns the parts of the member index that a Patient and its Coverages make, each a line of JSON.
+func IndexParts(patient string, resources ...[]byte) []store.MemberPart {
+	var out []store.MemberPart
+	x := indexer{}
+	for _, body := range resources {
+		typ, ok := fhir.TypeCode(fhir.ResourceTypeOf(body))
+		id := gjson.GetBytes(body, "id").Str
+		if !ok || id == "" {
+			continue
+		}
+		source := store.MemberSource{Member: models.MemberID(patient), Hash: segment.IDHash(fhir.TypeName(typ), id)}
+		x.add(source, typ, body, patient, func(p store.MemberPart) { out = append(out, p) })
+	}
+	return out
+}
+
 // refreshAtATime is how many members one transaction makes the index of again: their claims are in memory meanwhile.
 const refreshAtATime = 50
 

@@ -19,36 +19,51 @@ func (a *Activities) find(ctx context.Context, people []submitted) ([]match.Deci
 	if err != nil {
 		return nil, err
 	}
-	probes := make([]store.Probe, 0, len(people))
+	var asked []match.Person
+	var index []int
 	for i := range people {
 		if people[i].outcome.Outcome == "" {
-			probes = append(probes, store.Probe{N: int32(i), Keys: people[i].person.Keys(true)})
+			asked, index = append(asked, people[i].person), append(index, i)
 		}
 	}
-	candidates, err := Candidates(ctx, a.Store, probes, len(people))
+	found, err := FindMembers(ctx, a.Store, model, asked)
 	if err != nil {
 		return nil, err
 	}
 	decisions := make([]match.Decision, len(people))
-	for i := range people {
-		o := &people[i].outcome
-		if o.Outcome != "" {
-			continue
-		}
-		d := model.Decide(people[i].person, candidates[i])
+	for n, i := range index {
+		d := found[n]
 		decisions[i] = d
+		o := &people[i].outcome
 		o.Grade, o.Weights, o.Explanation = string(d.Grade), d.Version, d.Explain()
 	}
 	return decisions, nil
 }
 
-// Candidates finds the members that come into question for probes numbered from 0 to n-1.
-func Candidates(ctx context.Context, s *store.Store, probes []store.Probe, n int) ([][]match.Candidate, error) {
+// FindMembers decides whom of our members each of some people is. It takes one query for all of them.
+func FindMembers(ctx context.Context, s *store.Store, model *match.Model, people []match.Person) ([]match.Decision, error) {
+	candidates, err := candidatesOf(ctx, s, people)
+	if err != nil {
+		return nil, err
+	}
+	decisions := make([]match.Decision, len(people))
+	for i := range people {
+		decisions[i] = model.Decide(people[i], candidates[i])
+	}
+	return decisions, nil
+}
+
+// candidatesOf finds the members that come into question for each of some people.
+func candidatesOf(ctx context.Context, s *store.Store, people []match.Person) ([][]match.Candidate, error) {
+	probes := make([]store.Probe, len(people))
+	for i := range people {
+		probes[i] = store.Probe{N: int32(i), Keys: people[i].Keys(true)}
+	}
 	rows, err := s.Candidates(ctx, probes)
 	if err != nil {
 		return nil, err
 	}
-	out := make([][]match.Candidate, n)
+	out := make([][]match.Candidate, len(people))
 	for _, r := range rows {
 		person, err := joinParts(r.Parts)
 		if err != nil {
@@ -109,7 +124,7 @@ func (a *Activities) model(ctx context.Context) (*match.Model, error) {
 		weights.Delete(weightsKey{a.Store, version - 1})
 		cached, _ = weights.LoadOrStore(key, loaded)
 	}
-	today := *cached.(*match.Model) //nolint:errcheck // nothing else is stored
+	today := *cached.(*match.Model)
 	today.Today = int32(a.now().Unix() / 86400)
 	return &today, nil
 }

@@ -41,6 +41,7 @@ func Import(ctx workflow.Context, in ImportInput) (*models.ImportStats, error) {
 	if failed != nil {
 		return nil, failed
 	}
+	trainAfterImport(ctx)
 	return &stats, progress.stage(ctx, "done")
 }
 

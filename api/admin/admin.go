@@ -75,6 +75,7 @@ func (s *Service) AddRoutes(api huma.API) {
 	s.addCredentialRoutes(api, op)
 	s.addConsentRoutes(api, op)
 	s.addAuditRoutes(api, op)
+	s.addMatchingRoutes(api, op)
 }
 
 // Page is the paging of a list.

@@ -302,7 +302,7 @@ func (md *Model) compareEmails(p, m *Person, c *comparison) {
 		}
 		f.Twin = f.Relative
 	case Conflict: // members of a household have addresses of their own as well
-	case Missing, Swapped, Nickname, Near, Part, Initial, Place:
+	default:
 	}
 }
 
@@ -368,7 +368,7 @@ func (md *Model) compareIDs(p, m *Person, shared map[string]bool, c *comparison)
 				raise(f, Conflict)
 			case len(a.Value) >= 8 && slips(a.Value, b.Value) == 1 && tail(a.Value) == tail(b.Value):
 				raise(f, Slip)
-			case f == National && slips(a.Value, b.Value) == 1:
+			case f == National && slips(a.Value, b.Value) <= 2:
 				raise(f, Slip)
 			default:
 				raise(f, Conflict)
@@ -394,7 +394,7 @@ func (md *Model) compareIDs(p, m *Person, shared map[string]bool, c *comparison)
 			break
 		}
 		c.lift(MemberID, -2)
-	case Missing, Swapped, Nickname, Near, Part, Initial, Place:
+	default:
 	}
 	switch levels[National] {
 	case Exact:
@@ -403,7 +403,7 @@ func (md *Model) compareIDs(p, m *Person, shared map[string]bool, c *comparison)
 		c.lift(National, 5)
 	case Conflict:
 		c.lift(National, -6)
-	case Missing, Swapped, Nickname, Near, Part, Initial, Place:
+	default:
 	}
 }
 

@@ -67,13 +67,12 @@ type Decision struct {
 
 // Verdict is what is to be said about one candidate. It holds no value, only how values agree.
 type Verdict struct {
-	Member  uuid.UUID
-	Reason  Reason // ReasonMatched if nothing is against it, taken alone
-	Vetoes  []Reason
-	Fields  [fieldCount]Finding
-	Rivals  [rivalCount]Rival
-	barred  bool
-	against float64 // how far the weakest comparison with a rival is above what it takes; negative when below
+	Member uuid.UUID
+	Reason Reason // ReasonMatched if nothing is against it, taken alone
+	Vetoes []Reason
+	Fields [fieldCount]Finding
+	Rivals [rivalCount]Rival
+	barred bool
 }
 
 // Rival is another way to explain what agrees than that it is one person. Bits is the evidence against it, Needs what it
@@ -239,7 +238,7 @@ func (md *Model) judge(p, m *Person, c *comparison) Verdict {
 	veto(level(Suffix) == Conflict, ReasonSuffix)
 	veto(c.order, ReasonBirthOrder)
 	veto(c.sibling, ReasonDependent)
-	veto(level(National) == Conflict, ReasonNational)
+	veto(level(National) == Conflict && !(c.verified && level(Given) == Exact && (level(Birth) == Exact || level(Birth) == Near || level(Birth) == Slip)), ReasonNational)
 	veto(level(Gender) == Conflict && !(personal && level(Given) == Exact && level(Birth) == Exact), ReasonGender)
 	veto(c.generation && level(National) != Exact, ReasonGeneration)
 	v.barred = len(v.Vetoes) > 0
@@ -278,6 +277,9 @@ func (c *comparison) outvotes(adult bool) bool {
 	if c.multiple || level(Gender) == Conflict || level(Suffix) == Conflict {
 		return false
 	}
+	if level(National) == Exact && level(MemberID) == Exact && c.verified {
+		return true // two numbers of one person that do not depend on each other
+	}
 	contact := level(Postal) == Exact || level(Postal) == Slip || level(Phone) == Exact || level(Email) == Exact || level(Email) == Slip
 	family := level(Family) != Conflict && level(Family) != Missing
 	switch {
@@ -291,7 +293,7 @@ func (c *comparison) outvotes(adult bool) bool {
 			return family || contact
 		case Missing:
 			return family && level(Email) == Exact && c.found[Email].Twin >= 4
-		case Near, Part, Initial, Place, Conflict:
+		default:
 		}
 	}
 	return false
@@ -335,7 +337,7 @@ func uncorroborated(c *comparison) bool {
 			compared, place = true, true
 		case Conflict:
 			compared, conflict = compared || f != OtherID, conflict || f != OtherID
-		case Missing, Swapped, Nickname, Part, Initial:
+		default:
 		}
 	}
 	switch {

@@ -1,26 +1,30 @@
 // Package match decides which of our members, if any, a submitted person is.
 //
-// It has two halves. FromPatient and AddCards turn a Patient and its Coverages into a Person: names, birth date and
-// identifiers in the one normal form in which they can be compared. The same Person serves both sides, as the rows of the
-// member index when a Patient is imported and as the probe when a payer or provider asks. Decide then compares a Person with
-// the members that the index found for it and answers with one member or with none.
+// It has three parts. FromPatient and AddCards turn a Patient and its Coverages into a Person: names, birth date, addresses,
+// telephones, e-mail and identifiers, each in one normal form, without what stands in for a value that is not known. Keys
+// names what two records of one person have in common even with a mistake or two, so that few members have to be looked at.
+// Decide weighs the person against each of those, and answers with one member or with none.
 //
-// The rule is exact: normalised fields are equal or they are not, and nothing is scored. It is built so that a doubt never
-// discloses anybody's data:
+// The weights are those of Fellegi and Sunter ("A Theory for Record Linkage", 1969): each field agrees to a level, and a level
+// weighs as many bits as it is likelier between records of one person than between those of two. Names that agree weigh by how
+// rare they are; two forms of a name that many people have each are taken for two names, and not for a slip of one.
 //
-//   - Family name (any that is known), the whole birth date and the given name have to agree, gender and generational suffix
-//     must not contradict, and an identifier has to be held in common.
-//   - How much identifier is needed depends on how well the given name agrees. A subscriber number is shared by a family, so
-//     beside it the given names have to agree in full: that is what tells twins apart. A number that is one person's carries
-//     a given name that agrees in part (Juan Carlos and Juan Pablo; somebody known by a middle name). Only a Medicare or
-//     social security number carries a missing one, and "Baby Girl" counts as missing. Given names that contradict are
-//     never outvoted.
-//   - Somebody submitted without any usable identifier is matched only if family name, given name, birth date and gender are
-//     all known and agree.
-//   - More than one member who qualifies is nobody: requirement CF-10 (HRex $member-match, "multiple matches"). Nobody is
-//     also what D-05 asks for when the birth date or name is missing. The Reason says which it was; it is for operators, and
-//     requirement RC-04 forbids to disclose it.
+// A doubt never discloses anybody's data. What agrees must be evidence against each of those who share most with the person
+// (Rivals): a stranger, a relative, a twin, a parent or child of the same name. An address, a telephone or a subscriber number
+// speaks against strangers alone, because a family shares it; names, birth date, gender and a number that is one person's speak
+// against relatives; birth dates do not speak against twins. The same certainty, 8 bits, is wanted against each, beyond how
+// common they are. On top of that:
 //
-// The package is pure: no clock, no store, no context. It does not look members up, does not judge consent, does not forgive
-// typing errors or nicknames, and does not use addresses or telephone numbers.
+//   - Given names, birth dates, genders, generational suffixes, birth orders, dependant numbers or national numbers that
+//     contradict rule a member out. Of these a given name and a birth date can be outvoted by a number that is certain to be
+//     one person's (a member id made of a subscriber number and a dependant's, or a Medicare or social security number) when
+//     all else agrees and nobody is known to be a twin or can be a child with a parent's card.
+//   - A missing given name ("Baby Girl" is one) takes such a number as well.
+//   - Name and birth date alone are no match when address, telephone, e-mail and numbers were submitted and are all others.
+//   - More than one plausible member is nobody: requirement CF-10. So is whoever is not well ahead of the next.
+//
+// Why it was so, field by field, is in the Decision; the Reason and the explanation are for operators, and requirement RC-04
+// forbids to disclose them.
+//
+// The package is pure: no clock, no store, no context. It does not look members up and does not judge consent.
 package match

@@ -56,7 +56,7 @@ func (md *Model) weighGiven(g *givenAgreement) {
 	case Conflict:
 		g.bits = md.bits[Given][Conflict]
 		g.twin = g.bits
-	case Missing, Place:
+	default:
 	}
 }
 

@@ -145,21 +145,21 @@ func Default() *Model {
 }
 
 // weigh computes the weights: an agreement never speaks against its being one person, a conflict never for it.
-func (m *Model) weigh() {
+func (md *Model) weigh() {
 	for f := range fieldCount {
 		for l := range levelCount {
-			if m.Same[f][l] <= 0 || m.Other[f][l] <= 0 {
+			if md.Same[f][l] <= 0 || md.Other[f][l] <= 0 {
 				continue
 			}
-			bits := math.Log2(m.Same[f][l] / m.Other[f][l])
+			bits := math.Log2(md.Same[f][l] / md.Other[f][l])
 			switch l {
 			case Conflict:
 				bits = min(bits, 0)
 			case Exact, Place:
 				bits = max(bits, 0)
-			case Missing, Swapped, Nickname, Slip, Near, Part, Initial:
+			default:
 			}
-			m.bits[f][l] = bits
+			md.bits[f][l] = bits
 		}
 	}
 }
@@ -187,33 +187,33 @@ func priorShare(f Field, word string) float64 {
 }
 
 // share is how many people of the population have a name, as a fraction.
-func (m *Model) share(f Field, word string) float64 { return m.shareOf(f, word, 0) }
+func (md *Model) share(f Field, word string) float64 { return md.shareOf(f, word, 0) }
 
 // othersShare is the same without the one member who is being compared: a slip in our own record makes no name of it.
-func (m *Model) othersShare(f Field, word string) float64 { return m.shareOf(f, word, 1) }
+func (md *Model) othersShare(f Field, word string) float64 { return md.shareOf(f, word, 1) }
 
-func (m *Model) shareOf(f Field, word string, less float64) float64 {
-	terms := m.Givens
+func (md *Model) shareOf(f Field, word string, less float64) float64 {
+	terms := md.Givens
 	if f == Family {
-		terms = m.Families
+		terms = md.Families
 	}
 	n := max(0, float64(terms[TermHash(word)])-less)
-	return (n + priorNames*priorShare(f, word)) / (float64(m.Members) + priorNames)
+	return (n + priorNames*priorShare(f, word)) / (float64(md.Members) + priorNames)
 }
 
 // exactBits is the weight of a name that agrees: the rarer, the more.
-func (m *Model) exactBits(f Field, word string) float64 {
-	share := m.share(f, word)
-	if m.Members == 0 {
+func (md *Model) exactBits(f Field, word string) float64 {
+	share := md.share(f, word)
+	if md.Members == 0 {
 		share = max(share, map[Field]float64{Given: .004, Family: .001}[f])
 	}
-	return max(0, min(math.Log2(m.Same[f][Exact]/share), 14))
+	return max(0, min(math.Log2(md.Same[f][Exact]/share), 14))
 }
 
 // apartBits is the weight of two forms of a name of which one comes of the other at a rate. It is small, or against, when
 // both are names that many people have: then they are more likely two people's.
-func (m *Model) apartBits(f Field, a, b string, rate, lo, hi float64) float64 {
-	bits := math.Log2(rate * (1/m.othersShare(f, a) + 1/m.othersShare(f, b)) / 2)
+func (md *Model) apartBits(f Field, a, b string, rate, lo, hi float64) float64 {
+	bits := math.Log2(rate * (1/md.othersShare(f, a) + 1/md.othersShare(f, b)) / 2)
 	return max(lo, min(bits, hi))
 }
 
@@ -246,8 +246,8 @@ var registered = sync.OnceValue(func() map[string]bool {
 
 // prior is how unlikely it is, in bits, that a person asked for is a given member, before anything is compared: the people
 // asked about come from a market that is larger than the roster.
-func (m *Model) prior() float64 {
-	people := m.Members
+func (md *Model) prior() float64 {
+	people := md.Members
 	if people == 0 {
 		people = 1_000_000
 	}

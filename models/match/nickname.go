@@ -2,6 +2,7 @@ package match
 
 import (
 	_ "embed"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -40,21 +41,15 @@ var familiar = sync.OnceValue(func() map[string]bool {
 func isNickname(a, b string) bool {
 	table := nicknameTable()
 	as, bs := table[a], table[b]
-	for _, long := range as {
-		if long == b {
-			return true
-		}
+	if slices.Contains(as, b) {
+		return true
 	}
-	for _, long := range bs {
-		if long == a {
-			return true
-		}
+	if slices.Contains(bs, a) {
+		return true
 	}
 	for _, x := range as {
-		for _, y := range bs {
-			if x == y {
-				return true
-			}
+		if slices.Contains(bs, x) {
+			return true
 		}
 	}
 	return false

@@ -64,8 +64,8 @@ func FromPatient(d fhir.Demographics) Person {
 			p.Suffix = n.suffix
 		}
 	}
-	if d.Born != nil && d.Born.Precision == fhir.PrecisionDay && !placeholderDate(int32(d.Born.First)) {
-		day := int32(d.Born.First)
+	if d.Born != nil && d.Born.Precision == fhir.PrecisionDay && !placeholderDate(d.Born.First) {
+		day := d.Born.First
 		p.BirthDate = &day
 	}
 	p.Gender = gender(d)
@@ -139,10 +139,10 @@ func (p *Person) addCard(card fhir.Card) {
 func spanOf(p fhir.Period) (Span, bool) {
 	span := Span{From: math.MinInt32, To: math.MaxInt32}
 	if from, err := fhir.ParseDate(p.Start); err == nil {
-		span.From = int32(from.First)
+		span.From = from.First
 	}
 	if to, err := fhir.ParseDate(p.End); err == nil {
-		span.To = int32(to.Last)
+		span.To = to.Last
 	}
 	return span, (span.From != math.MinInt32 || span.To != math.MaxInt32) && span.From <= span.To
 }

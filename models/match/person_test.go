@@ -187,7 +187,7 @@ func TestCompareDates(t *testing.T) {
 	day := func(s string) int32 {
 		d, err := fhir.ParseDate(s)
 		require.NoError(t, err)
-		return int32(d.First)
+		return d.First
 	}
 	for name, tc := range map[string]struct {
 		a, b       string

@@ -1,6 +1,7 @@
 package match
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
@@ -117,13 +118,13 @@ var agreements = map[string]func(p, m *Person) bool{
 		return !had
 	},
 	"social security number": func(p, m *Person) bool {
-		for _, id := range append(p.IDs[:len(p.IDs):len(p.IDs)], m.IDs...) {
+		for _, id := range append(slices.Clip(p.IDs), m.IDs...) {
 			if id.Kind == models.CardSSN || id.Kind == models.CardMBI {
 				return false
 			}
 		}
 		id := ID{models.CardSSN, "301998877"}
-		p.IDs, m.IDs = append(p.IDs[:len(p.IDs):len(p.IDs)], id), append(m.IDs[:len(m.IDs):len(m.IDs)], id)
+		p.IDs, m.IDs = append(slices.Clip(p.IDs), id), append(slices.Clip(m.IDs), id)
 		return true
 	},
 	"group": func(p, m *Person) bool {
@@ -147,8 +148,8 @@ func TestMonotone(t *testing.T) {
 		"suffix": func(p, m *Person) { p.Suffix, m.Suffix = "jr", "sr" },
 		"group":  func(p, m *Person) { p.Groups, m.Groups = []string{"G1"}, []string{"G2"} },
 		"social security number": func(p, m *Person) {
-			p.IDs = append(p.IDs[:len(p.IDs):len(p.IDs)], ID{models.CardSSN, "301998877"})
-			m.IDs = append(m.IDs[:len(m.IDs):len(m.IDs)], ID{models.CardSSN, "411223344"})
+			p.IDs = append(slices.Clip(p.IDs), ID{models.CardSSN, "301998877"})
+			m.IDs = append(slices.Clip(m.IDs), ID{models.CardSSN, "411223344"})
 		},
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -210,7 +211,7 @@ func TestFamilyEvidenceNeverMatches(t *testing.T) {
 		p := m
 		p.Givens, p.Emails = nil, nil
 		p.IDs = []ID{familyID, {models.CardMemberID, familyID.Value}}
-		m.IDs = append(m.IDs[:len(m.IDs):len(m.IDs)], familyID)
+		m.IDs = append(slices.Clip(m.IDs), familyID)
 		if rapid.Bool().Draw(t, "named") {
 			p.Givens, m.Givens = []string{"eve"}, []string{"zebulon"}
 		}

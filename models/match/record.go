@@ -81,8 +81,9 @@ const recordFields = 13
 func ParseRecord(record []byte) (Person, error) {
 	var p Person
 	var f [recordFields]string
-	rest, ok := string(record), true
+	rest := string(record)
 	for i := range recordFields - 1 {
+		var ok bool
 		if f[i], rest, ok = strings.Cut(rest, fieldMark); !ok {
 			return p, damagedRecord()
 		}

@@ -205,6 +205,22 @@ func (s *Store) Outcomes(ctx context.Context, jobID string, from int, limit int,
 	return nil
 }
 
+// Outcome returns one outcome of a match with its explanation. The error is KindNotFound when the match has none of the index.
+func (s *Store) Outcome(ctx context.Context, jobID string, idx int) (*Outcome, error) {
+	o := &Outcome{}
+	err := s.Pool.QueryRow(ctx, `SELECT o.idx, o.outcome, o.reason, o.member_id, coalesce(m.patient_id, ''), o.policy, o.consent_start, o.consent_end,
+		o.grade, o.weights, o.explanation
+		FROM match_outcomes o LEFT JOIN members m ON m.id = o.member_id WHERE o.job_id = $1 AND o.idx = $2`, jobID, idx).
+		Scan(&o.Idx, &o.Outcome, &o.Reason, &o.Member, &o.PatientID, &o.Policy, &o.ConsentStart, &o.ConsentEnd, &o.Grade, &o.Weights, &o.Explanation)
+	if noRows(err) {
+		return nil, models.Errorf(models.KindNotFound, "the match has no outcome of this index")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("select an outcome: %w", err)
+	}
+	return o, nil
+}
+
 // CountOutcomes says how many members of a match had each outcome.
 func (s *Store) CountOutcomes(ctx context.Context, jobID string) (models.Accounting, error) {
 	var acc models.Accounting
