@@ -9,7 +9,7 @@ WORKFLOWCHECK := v0.6.0
 RACE = $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo -race)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test build unit race e2e conformance lint vet determinism fuzz bench gen verify tools clean distclean
+.PHONY: help demo run test build unit race e2e conformance lint vet determinism fuzz bench match-quality gen verify tools clean distclean
 .PHONY: dev temporal golangci-lint workflowcheck
 
 help: ## list the targets
@@ -63,7 +63,11 @@ fuzz: ## every fuzz test for FUZZTIME each
 	done
 
 bench: dev ## measure imports, matches and exports against the same work done by hand
+	@$(BIN)/dev bench match
 	@$(BIN)/dev bench
+
+match-quality: dev ## measure how well members are found, and that nobody is taken for another
+	@$(BIN)/dev match-quality
 
 gen: dev ## make what is made of the code again: openapi/openapi.yaml, tables in the documentation
 	$(BIN)/dev openapi

@@ -14,6 +14,7 @@ import (
 	"pdexbulk/api/server"
 	"pdexbulk/dev/docs"
 	"pdexbulk/dev/e2e/conformance"
+	"pdexbulk/dev/quality"
 	"pdexbulk/dev/run"
 	"pdexbulk/dev/seed"
 	"pdexbulk/dev/stack"
@@ -156,6 +157,30 @@ func conform(ctx context.Context, args []string) (int, error) {
 	conformance.Print(os.Stdout, results)
 	if conformance.Failed(results) {
 		return 1, nil
+	}
+	return 0, nil
+}
+
+// matchQuality is "make match-quality".
+func matchQuality(_ context.Context, args []string) (int, error) {
+	f := flag.NewFlagSet("match-quality", flag.ContinueOnError)
+	o := quality.Options{Out: os.Stdout}
+	f.StringVar(&o.Data, "data", "", "folder of the published sets (default ../shared/data/matching-dev beside the repository)")
+	f.IntVar(&o.Members, "members", 0, "members on the rosters that are made (default 60000)")
+	f.IntVar(&o.Queries, "queries", 0, "people asked for of each (default 60000, and 100000 of the hard set)")
+	if err := f.Parse(args); err != nil {
+		return 2, err
+	}
+	if o.Data == "" {
+		root, err := stack.Root()
+		if err != nil {
+			return 1, err
+		}
+		o.Data = filepath.Join(root, "..", "shared", "data", "matching-dev")
+	}
+	sound, err := quality.Run(o)
+	if err != nil || !sound {
+		return 1, err
 	}
 	return 0, nil
 }

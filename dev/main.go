@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -37,6 +38,7 @@ var commands = map[string]func(ctx context.Context, args []string) (int, error){
 	"demo":          runDemo,
 	"docs":          writeDocs,
 	"env":           printEnv,
+	"match-quality": matchQuality,
 	"openapi":       writeOpenAPI,
 	"run":           runStack,
 	"seed":          makeSeed,
@@ -64,6 +66,9 @@ func runDemo(ctx context.Context, args []string) (int, error) {
 }
 
 func runBench(ctx context.Context, args []string) (int, error) {
+	if len(args) > 0 && args[0] == "match" {
+		return runBenchMatch(ctx, args[1:])
+	}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	o := bench.Options{Out: os.Stdout}
 	f.StringVar(&o.Data, "data", "", "folder of NDJSON files to measure with (default: made for it)")
@@ -75,6 +80,27 @@ func runBench(ctx context.Context, args []string) (int, error) {
 		return 2, err
 	}
 	return 0, bench.Run(ctx, o)
+}
+
+// runBenchMatch measures matching alone.
+func runBenchMatch(ctx context.Context, args []string) (int, error) {
+	f := flag.NewFlagSet("bench match", flag.ContinueOnError)
+	o := bench.MatchOptions{Out: os.Stdout}
+	f.IntVar(&o.Queries, "queries", 0, "people asked for at each size (default 20000)")
+	f.Func("roster", "sizes of the roster, as 10000,100000,1000000 (default 10000,100000)", func(s string) error {
+		for part := range strings.SplitSeq(s, ",") {
+			n, err := strconv.Atoi(part)
+			if err != nil || n < 1 {
+				return errors.New("sizes are numbers with commas between")
+			}
+			o.Rosters = append(o.Rosters, n)
+		}
+		return nil
+	})
+	if err := f.Parse(args); err != nil {
+		return 2, err
+	}
+	return 0, bench.Match(ctx, o)
 }
 
 // withPostgres runs a command with TEST_DATABASE_URL set to a Postgres made for it.

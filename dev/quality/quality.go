@@ -1,0 +1,323 @@
+// Package quality measures how well members are found, and whether anybody is taken for somebody else: on labelled sets that
+// were published, on the members that dev/seed invents with the errors that records have, and on families made to be mixed
+// up. The rules by which other servers match, as described in their documents, run beside ours on the same people.
+//
+// Candidates are found by the same keys as in Postgres, in memory; a test of the package holds the two against each other.
+package quality
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"pdexbulk/dev/seed"
+	"pdexbulk/models/fhir"
+	"pdexbulk/models/match"
+	"pdexbulk/models/store"
+)
+
+// set is a roster and what is asked about it.
+type set struct {
+	name    string
+	ids     []string
+	people  []match.Person
+	raws    []raw
+	members map[string]int
+	index   map[int64][]int32
+	queries []query
+	model   *match.Model
+	// unflagged leaves out of every other member that they are a twin.
+	unflagged, published bool
+}
+
+// query asks for one person.
+type query struct {
+	kind     string
+	patient  fhir.Demographics
+	card     fhir.Card
+	truth    string // the id on the roster, "" when the person is absent
+	optional bool   // not to be counted among those that must be found
+}
+
+func (s *set) enrol(id string, d fhir.Demographics, cards ...fhir.Card) {
+	p := match.FromPatient(d)
+	p.AddCards(cards)
+	if s.unflagged && len(s.ids)%2 == 0 {
+		p.Multiple, p.BirthOrder = false, 0 // few rosters say who is a twin
+	}
+	s.members[id] = len(s.ids)
+	s.ids, s.people, s.raws = append(s.ids, id), append(s.people, p), append(s.raws, rawOf(&d, cards))
+}
+
+func (s *set) ask(q query) { s.queries = append(s.queries, q) }
+
+// prepare indexes the roster and trains the matcher on it.
+func (s *set) prepare() {
+	s.index = map[int64][]int32{}
+	for i := range s.people {
+		for _, k := range s.people[i].Keys(false) {
+			s.index[k] = append(s.index[k], int32(i))
+		}
+	}
+	s.model = s.train()
+	s.model.Today = int32(anchor.Unix() / 86400)
+}
+
+// trainOn is how many members are compared with those near them, to learn the weights.
+const trainOn = 2000
+
+func (s *set) train() *match.Model {
+	var t match.Trainer
+	step := max(1, len(s.people)/trainOn)
+	for i := range s.people {
+		p := &s.people[i]
+		t.Count(p)
+		if i%step != 0 {
+			continue
+		}
+		t.Stranger(p)
+		for _, c := range s.candidates(p) {
+			if indexOf(c.Member) != i {
+				t.Near(p, &c.Person)
+			}
+		}
+	}
+	return t.Train()
+}
+
+func memberID(i int) uuid.UUID {
+	return uuid.UUID{0: byte(i >> 24), 1: byte(i >> 16), 2: byte(i >> 8), 3: byte(i), 15: 1}
+}
+
+func indexOf(id uuid.UUID) int { return int(id[0])<<24 | int(id[1])<<16 | int(id[2])<<8 | int(id[3]) }
+
+// candidates finds members by key.
+func (s *set) candidates(p *match.Person) []match.Candidate {
+	seen := map[int32]bool{}
+	var out []match.Candidate
+	for _, k := range p.Keys(true) {
+		hits := s.index[k]
+		if len(hits) > store.MaxCrowd {
+			continue
+		}
+		for _, i := range hits {
+			if !seen[i] {
+				seen[i] = true
+				out = append(out, match.Candidate{Member: memberID(int(i)), Person: s.people[i]})
+			}
+		}
+	}
+	return out
+}
+
+// score counts answers.
+type score struct{ asked, present, found, wrong, disputed int }
+
+func (a *score) add(b score) {
+	a.asked += b.asked
+	a.present += b.present
+	a.found += b.found
+	a.wrong += b.wrong
+	a.disputed += b.disputed
+}
+
+func (a score) recall() float64 {
+	if a.present == 0 {
+		return 1
+	}
+	return float64(a.found) / float64(a.present)
+}
+
+func (a score) precision() float64 {
+	if a.found+a.wrong == 0 {
+		return 1
+	}
+	return float64(a.found) / float64(a.found+a.wrong)
+}
+
+func (a score) f1() float64 {
+	p, r := a.precision(), a.recall()
+	if p+r == 0 {
+		return 0
+	}
+	return 2 * p * r / (p + r)
+}
+
+// judge counts one answer: the index of a member, or -1.
+func (s *set) judge(q *query, answer int) score {
+	sc := score{asked: 1}
+	right := q.truth != "" && answer >= 0 && s.ids[answer] == q.truth
+	if q.optional {
+		switch {
+		case right:
+			sc.disputed = 1
+		case answer >= 0:
+			sc.wrong = 1
+		}
+		return sc
+	}
+	if q.truth != "" {
+		sc.present = 1
+	}
+	switch {
+	case right:
+		sc.found = 1
+	case answer >= 0:
+		sc.wrong = 1
+	}
+	return sc
+}
+
+// The kinds of queries that lack what the operation requires (D-05): they are answered with nobody, and counted apart.
+const (
+	noBirthDate = "no birth date (D-05)"
+	noName      = "no name (D-05)"
+)
+
+// run asks everything, with the card or without, and returns the scores by kind.
+func (s *set) run(withCard bool) map[string]score {
+	out := map[string]score{}
+	for i := range s.queries {
+		q := &s.queries[i]
+		p := match.FromPatient(q.patient)
+		if withCard {
+			p.AddCards([]fhir.Card{q.card})
+		}
+		kind := q.kind
+		asked := *q
+		if p.BirthDate == nil {
+			kind, asked.optional = noBirthDate, true
+		} else if len(p.Families)+len(p.Givens) == 0 {
+			kind, asked.optional = noName, true
+		}
+		d := s.model.Decide(p, s.candidates(&p))
+		answer := -1
+		if d.Matched {
+			answer = indexOf(d.Member)
+		}
+		sum := out[kind]
+		sum.add(s.judge(&asked, answer))
+		out[kind] = sum
+	}
+	return out
+}
+
+func total(by map[string]score) score {
+	var sum score
+	for _, sc := range by {
+		sum.add(sc)
+	}
+	return sum
+}
+
+func printTable(w io.Writer, title string, by map[string]score) {
+	fmt.Fprintf(w, "%-34s %8s %8s %6s %9s %9s %7s %9s\n", title, "asked", "present", "wrong", "precision", "recall", "F1", "disputed")
+	for _, kind := range sortedKeys(by) {
+		printScore(w, "  "+kind, by[kind])
+	}
+	printScore(w, "  all", total(by))
+}
+
+func printScore(w io.Writer, name string, sc score) {
+	fmt.Fprintf(w, "%-34s %8d %8d %6d %9.4f %9.4f %7.4f %9s\n", strings.TrimRight(name, " "), sc.asked, sc.present, sc.wrong, sc.precision(), sc.recall(), sc.f1(), disputed(sc))
+}
+
+func disputed(sc score) string {
+	if sc.disputed == 0 {
+		return ""
+	}
+	return fmt.Sprint(sc.disputed)
+}
+
+// Options say what to measure.
+type Options struct {
+	// Data is the folder of the published sets; they are left out where it does not exist.
+	Data string
+	// Members are on the roster of each seeded set; 0 means 60,000. Queries are asked of it; 0 means 60,000, and 100,000 of the
+	// families that are made to be mixed up.
+	Members, Queries int
+	Out              io.Writer
+}
+
+// Run measures everything and prints a table for each set, the rivals' below ours. The last line is
+//
+//	match-quality: wrong=<disclosures> recall-card=<fraction> recall-nocard=<fraction> queries=<asked>
+//
+// over all sets. It reports whether nobody was taken for somebody else.
+func Run(o Options) (bool, error) {
+	if o.Members == 0 {
+		o.Members = 60_000
+	}
+	hardQueries := 100_000
+	if o.Queries == 0 {
+		o.Queries = 60_000
+	} else {
+		hardQueries = o.Queries
+	}
+	sets, err := published(o.Data)
+	if err != nil {
+		return false, err
+	}
+	if len(sets) == 0 {
+		fmt.Fprintln(o.Out, "the published sets are not there, so they are left out")
+	}
+	var card, noCard, publishedCard, publishedNoCard score
+	measure := func(s *set) {
+		s.prepare()
+		hard := s.unflagged
+		for _, withCard := range []bool{true, false} {
+			if hard && !withCard {
+				continue // some of its queries have no card as it is
+			}
+			by := s.run(withCard)
+			title := s.name + ", with card"
+			if !withCard {
+				title = s.name + ", no card"
+			}
+			printTable(o.Out, title, by)
+			for _, r := range rivals {
+				printScore(o.Out, "  rule of "+r.name, s.runRival(r, withCard))
+			}
+			fmt.Fprintln(o.Out)
+			switch {
+			case hard: // most of its queries are made so that nobody could tell; only wrong answers count
+				card.wrong += total(by).wrong
+				card.asked += total(by).asked
+			case withCard:
+				card.add(total(by))
+			default:
+				noCard.add(total(by))
+			}
+			if !hard && s.published {
+				if withCard {
+					publishedCard.add(total(by))
+				} else {
+					publishedNoCard.add(total(by))
+				}
+			}
+		}
+	}
+	for _, s := range sets {
+		s.published = true
+		measure(s)
+	}
+	for _, to := range []seed.TrialOptions{{Seed: 3, Queries: o.Queries}, {Seed: 4, Queries: hardQueries, Hard: true}} {
+		name := "seeds"
+		if to.Hard {
+			name = "families, half absent"
+		}
+		s, err := seeded(name, o.Members, to)
+		if err != nil {
+			return false, err
+		}
+		measure(s)
+	}
+	if len(sets) > 0 {
+		fmt.Fprintf(o.Out, "of the published sets alone: recall-card=%.4f recall-nocard=%.4f\n", publishedCard.recall(), publishedNoCard.recall())
+	}
+	fmt.Fprintf(o.Out, "match-quality: wrong=%d recall-card=%.4f recall-nocard=%.4f queries=%d\n",
+		card.wrong+noCard.wrong, card.recall(), noCard.recall(), card.asked+noCard.asked)
+	return card.wrong+noCard.wrong == 0, nil
+}
