@@ -73,3 +73,29 @@ func TestMakeTargetsExist(t *testing.T) {
 		}
 	}
 }
+
+var (
+	named    = regexp.MustCompile("`((?:api|models|worker|activities|workflows)(?:/[a-z]+)?)`")
+	settings = regexp.MustCompile("`(PDEX_[A-Z_]+)`")
+)
+
+// What the threat model says something stands in, is there.
+func TestThreatModelNamesWhatThereIs(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("threat-model.md")
+	require.NoError(t, err)
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	packages := named.FindAllStringSubmatch(string(page), -1)
+	require.Greater(t, len(packages), 30)
+	for _, m := range packages {
+		sources, err := filepath.Glob(filepath.Join(root, m[1], "*.go"))
+		require.NoError(t, err)
+		require.NotEmpty(t, sources, m[1])
+	}
+	variables := settings.FindAllStringSubmatch(string(page), -1)
+	require.Greater(t, len(variables), 20)
+	for _, m := range variables {
+		require.Contains(t, string(readme), "| `"+m[1]+"` |", m[1])
+	}
+}
