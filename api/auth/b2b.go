@@ -8,6 +8,7 @@ import (
 
 	"pdexbulk/api/udap"
 	"pdexbulk/models"
+	"pdexbulk/models/trail"
 )
 
 // DefaultPurposes are the purposes of use that an exchange between payers, or of a payer with a provider, can have: treatment,
@@ -49,6 +50,8 @@ func (s *Server) checkB2B(ctx context.Context, client models.Client, a *assertio
 		if !slices.Contains(s.cfg.Purposes, udap.Purpose(purpose)) {
 			return nil, errPurpose
 		}
+		note := trail.Of(ctx) // one of ours, so no text of the caller's
+		note.Purpose = strings.TrimPrefix(note.Purpose+","+udap.Purpose(purpose), ",")
 	}
 	if b2b.SubjectID == "" {
 		if s.cfg.NPICheck == NPIRequired && client.Kind == models.ClientProvider {

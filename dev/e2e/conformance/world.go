@@ -31,6 +31,8 @@ const (
 	members   = 200
 	// matchMembers is how many people a match request may have in a system of our own.
 	matchMembers = 150
+	// matchFailures is how many people a client may ask for in vain: more than any check does but the one of it.
+	matchFailures = 300
 )
 
 // allData is the scope of a client that may export everything; matching that of the operation, too.
@@ -100,7 +102,9 @@ func (w *world) start(ctx context.Context) (err error) {
 	w.sys, err = system.Start(ctx, demo.Holder(system.Options{
 		Stack:       stack.Options{Ephemeral: true, Out: io.Discard, DatabaseURL: w.postgres.URL("")},
 		ImportRoots: []string{data}, Port: port, Binaries: bin,
-		Env: []string{"PDEX_FILE_RETENTION=" + retention.String(), "PDEX_MATCH_MEMBERS=" + strconv.Itoa(matchMembers)},
+		Env: []string{
+			"PDEX_FILE_RETENTION=" + retention.String(), fmt.Sprint("PDEX_MATCH_MEMBERS=", matchMembers), fmt.Sprint("PDEX_MATCH_FAILURES=", matchFailures),
+		},
 	}))
 	if err != nil {
 		return err
