@@ -124,7 +124,7 @@ func TestDownloadsAreRecorded(t *testing.T) {
 	a := apitest.New(t, nil)
 	c := a.Client(t, "payer", models.ClientPayer, "")
 	group, member := models.NewID(), models.MemberID("p1")
-	_, err := a.Store.DB.NewRaw(`INSERT INTO groups (id, client_id, job_id, profile, blob_key, members, created_at) VALUES (?, 'payer', ?, 'x', 'groups/x', 1, now())`, group, models.NewID()).Exec(t.Context())
+	_, err := a.Store.DB.NewRaw(`INSERT INTO groups (id, client_id, job_id, profile, blob_key, members, created_at) VALUES (?, 'payer', ?, ?, 'groups/x', 1, now())`, group, models.NewID(), "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-member-match-group").Exec(t.Context())
 	require.NoError(t, err)
 	_, err = a.Store.DB.NewRaw(`INSERT INTO group_members (group_id, member_id) VALUES (?, ?)`, group, member).Exec(t.Context())
 	require.NoError(t, err)
