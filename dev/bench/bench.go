@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -252,7 +253,7 @@ func (b *bench) measure(ctx context.Context) error {
 		{
 			"group10", b.payer, "/Group/" + b.groupID + "/$davinci-data-export",
 			url.Values{"_type": {types}},
-			`COPY (SELECT s.resource FROM group_members g JOIN scratch s ON s.member = g.member_id WHERE g.group_id = '` + b.groupID + `') TO STDOUT`,
+			`COPY (SELECT s.resource FROM group_members g JOIN scratch s ON s.member = g.member_id WHERE g.group_id = '` + b.groupID + `' AND s.type <> ` + strconv.Itoa(int(fhir.TypeProvenance)) + `) TO STDOUT`,
 		},
 		{
 			"windowed", b.backend, "/$export",

@@ -55,6 +55,7 @@ type world struct {
 
 	everything once[*export]
 	special    once[*export]
+	exchange   once[*exchange]
 	groups     once[*payers]
 	matrix     once[*matrix]
 	overridden once[*overridden]
