@@ -214,8 +214,8 @@ func (b *bench) stage(ctx context.Context, m *client.Manifest, f client.File) er
 // prepare makes a Group of every tenth member, chosen by hash, and picks the middle of the resources in time.
 func (b *bench) prepare(ctx context.Context) error {
 	b.groupID = models.NewID()
-	_, err := b.db.Exec(ctx, `INSERT INTO groups (id, client_id, job_id, profile, blob_key, members, created_at) VALUES ($1, $2, $1, '', '', 0, now())`,
-		b.groupID, payer.ID)
+	_, err := b.db.Exec(ctx, `INSERT INTO groups (id, client_id, job_id, profile, blob_key, members, created_at) VALUES ($1, $2, $1, $3, '', 0, now())`,
+		b.groupID, payer.ID, models.MatchGroupProfile)
 	if err != nil {
 		return fmt.Errorf("make a group: %w", err)
 	}
