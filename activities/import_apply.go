@@ -28,6 +28,9 @@ func (m *merger) change(view *store.MergeTx, leave func(place, *held, segment.Li
 	if err != nil {
 		return nil, err
 	}
+	if err := m.addUnheld(view, sh); err != nil {
+		return nil, err
+	}
 	out := &store.Merge{At: *m.imp.EffectiveAt, ImportID: m.imp.ID, Members: map[uuid.UUID]string{}, Present: map[uuid.UUID]bool{}}
 	fresh := map[place][]entry{}
 	for from := 0; from < len(m.recs); {
@@ -60,6 +63,37 @@ func (m *merger) change(view *store.MergeTx, leave func(place, *held, segment.Li
 	}
 	m.stats.Segments += int64(len(out.Insert))
 	return out, nil
+}
+
+// buried returns the tombstones of a resource, and until when it is gone, in ms since 1970-01-01.
+func (sh *shelf) buried(key tombKey) (tombs []store.Tombstone, until int64) {
+	until = math.MinInt64
+	for _, some := range []map[tombKey]store.Tombstone{sh.tombs, sh.unheld} {
+		if t, ok := some[key]; ok {
+			tombs, until = append(tombs, t), max(until, t.DeletedAt.UnixMilli())
+		}
+	}
+	return tombs, until
+}
+
+// addUnheld adds the tombstones of what was deleted before anybody had it.
+func (m *merger) addUnheld(view *store.MergeTx, sh *shelf) error {
+	keys := make([]store.Tombstone, len(m.recs))
+	for i := range m.recs {
+		rec := &m.recs[i]
+		keys[i] = store.Tombstone{Member: models.UnattributedID(fhir.TypeName(rec.Type), string(rec.ID)), Type: rec.Type, ResourceID: string(rec.ID)}
+	}
+	found, err := view.Unheld(keys)
+	if err != nil {
+		return err
+	}
+	for i, t := range found {
+		key := tombKey{place{m.recs[i].Member, m.recs[i].Type}, t.ResourceID}
+		if m.recs[i].Member != t.Member {
+			sh.unheld[key] = t
+		}
+	}
+	return nil
 }
 
 // drop marks the lines for which leave says so.
@@ -114,8 +148,8 @@ func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store
 		}
 		id := string(rec.ID)
 		updated := updatedAt(m.imp, rec.Updated)
-		tomb, buried := sh.tombs[tombKey{at, id}]
-		if buried && updated <= tomb.DeletedAt.UnixMilli() {
+		tombs, until := sh.buried(tombKey{at, id})
+		if updated <= until {
 			counts.Stale++
 			continue
 		}
@@ -142,9 +176,7 @@ func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store
 				counts.Unattributed++
 			}
 		}
-		if buried {
-			out.Raise = append(out.Raise, tomb)
-		}
+		out.Raise = append(out.Raise, tombs...)
 		added = append(added, entry{meta: segment.Line{
 			ID: id, Version: rec.Version, LastUpdated: updated, ServiceStart: rec.ServiceStart, ServiceEnd: rec.ServiceEnd,
 			Flags: rec.Flags, Hash: rec.Hash,

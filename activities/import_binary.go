@@ -44,8 +44,8 @@ func (m *merger) mergeBinaries(view *store.MergeTx, sh *shelf, recs []spill.Reco
 	counts := models.TypeCounts{}
 	for id, rec := range newest {
 		updated := updatedAt(m.imp, rec.Updated)
-		tomb, buried := sh.tombs[tombKey{place{rec.Member, rec.Type}, id}]
-		if buried && updated <= tomb.DeletedAt.UnixMilli() {
+		tombs, until := sh.buried(tombKey{place{rec.Member, rec.Type}, id})
+		if updated <= until {
 			counts.Stale++
 			continue
 		}
@@ -62,9 +62,7 @@ func (m *merger) mergeBinaries(view *store.MergeTx, sh *shelf, recs []spill.Reco
 		} else {
 			counts.New++
 		}
-		if buried {
-			out.Raise = append(out.Raise, tomb)
-		}
+		out.Raise = append(out.Raise, tombs...)
 		b, err := fhir.ParseBinary(rec.Body)
 		if err != nil {
 			return fmt.Errorf("a binary that was read before: %w", err)

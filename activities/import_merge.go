@@ -220,6 +220,8 @@ type shelf struct {
 	held  map[place][]*held
 	parts map[store.SegmentKey]int16 // highest part taken, by key with Part 0
 	tombs map[tombKey]store.Tombstone
+	// unheld are the tombstones of what nobody had when it was deleted, under the key of who has it now.
+	unheld map[tombKey]store.Tombstone
 	// changed are the members that this import has changed in an earlier batch.
 	changed map[uuid.UUID]bool
 	// of and views are made when they are first asked for.
@@ -234,7 +236,8 @@ type tombKey struct {
 
 func readShelf(view *store.MergeTx, at time.Time) (*shelf, error) {
 	sh := &shelf{
-		held: map[place][]*held{}, parts: map[store.SegmentKey]int16{}, tombs: map[tombKey]store.Tombstone{}, changed: map[uuid.UUID]bool{},
+		held: map[place][]*held{}, parts: map[store.SegmentKey]int16{}, tombs: map[tombKey]store.Tombstone{},
+		unheld: map[tombKey]store.Tombstone{}, changed: map[uuid.UUID]bool{},
 	}
 	for _, l := range view.Lines {
 		if l.ValidFrom.Equal(at) {

@@ -153,7 +153,7 @@ func TestDeletes(t *testing.T) {
 	held := b.current()
 	require.Len(t, held, 1)
 	require.Contains(t, held, "Observation/stays")
-	require.Equal(t, 3, b.count("tombstones"))
+	require.Equal(t, 4, b.count("tombstones"), "one of them for what was never held")
 	require.Zero(t, b.count("members WHERE present"), "nobody is matched to a Patient that is gone")
 	require.Zero(t, b.count("member_parts"))
 	require.Zero(t, b.count("member_keys"))
@@ -165,7 +165,7 @@ func TestDeletes(t *testing.T) {
 	stats = b.loadText(source, models.ImportLive)
 	require.Equal(t, models.TypeCounts{New: 1}, stats.Types["Observation"], "a live import says that it is there again")
 	require.Contains(t, b.current(), "Observation/o")
-	require.Equal(t, 2, b.count("tombstones"))
+	require.Equal(t, 3, b.count("tombstones"))
 
 	// The same deletes a second time find what is there now, and no more.
 	stats = b.loadText(deletes("Observation/o", "Practitioner/d"), models.ImportLive)
@@ -353,4 +353,31 @@ func TestIndexOfAnEarlierVersion(t *testing.T) {
 	require.Equal(t, later, b.indexed("later"), "a Coverage whose Patient has not come yet")
 	require.Equal(t, keys, b.count("member_keys"))
 	require.Zero(t, b.count("member_stale"))
+}
+
+// What was deleted before it was held does not come back with a late older version, and does with a newer one.
+func TestDeletesOfWhatIsNotHeld(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	old, ahead := noon.AddDate(-1, 0, 0), noon.Add(30*time.Minute)
+	b.loadText(patient("p", ""), models.ImportLive)
+	stats := b.loadText(deleteOf("Observation/o", "Binary/x", "Observation/kept")+observation("kept", "p", "", "x"), models.ImportLive)
+	require.Zero(t, stats.Deleted)
+	late := observation("o", "p", updated(old), "x") + binaryOf("x", "Patient/p", `,"meta":{`+updated(old)+`}`, "x")
+	stats = b.loadText(late+observation("kept", "p", updated(ahead), "y"), models.ImportBackfill)
+	require.Equal(t, models.TypeCounts{Stale: 1}, stats.Types["Binary"])
+	require.EqualValues(t, 1, stats.Types["Observation"].Stale)
+	require.NotContains(t, b.current(), "Observation/o")
+	require.Contains(t, b.current(), "Observation/kept")
+	since := noon.Add(-time.Hour)
+	b.pass(time.Minute)
+	_, _, got := b.export(models.OpSystemExport, models.ExportParams{Since: &since})
+	require.Empty(t, got["deleted"], "nobody was ever told of it")
+
+	b.pass(time.Hour)
+	stats = b.loadText(late, models.ImportLive)
+	require.Equal(t, models.TypeCounts{New: 1}, stats.Types["Observation"])
+	require.Equal(t, models.TypeCounts{New: 1}, stats.Types["Binary"])
+	require.Contains(t, b.current(), "Observation/o")
+	require.Zero(t, b.count("tombstones"))
 }

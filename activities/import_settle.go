@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"go.temporal.io/sdk/activity"
@@ -91,10 +92,11 @@ func (a *Activities) applyDeletes(ctx context.Context, imp *models.Import) error
 	if err := a.removeBinaries(ctx, m, binaries); err != nil {
 		return err
 	}
+	seen := map[tombKey]bool{}
 	for batch := range slices.Chunk(owners, 100) {
 		activity.RecordHeartbeat(ctx, len(batch))
 		err := a.Store.MergeMembers(ctx, batch, *imp.EffectiveAt, func(view *store.MergeTx) (*store.Merge, error) {
-			return m.remove(view, byID)
+			return m.remove(view, byID, seen)
 		}, func(ctx context.Context, tx pgx.Tx) error {
 			return store.SaveBucket(ctx, tx, imp.ID, deletesBucket, 0, m.stats)
 		})
@@ -102,15 +104,32 @@ func (a *Activities) applyDeletes(ctx context.Context, imp *models.Import) error
 			return err
 		}
 	}
-	return nil
+	return a.Store.Bury(ctx, unheld(gone, seen, *imp.EffectiveAt))
+}
+
+// unheld returns tombstones for what was deleted and not held, so that an older version which comes later does not stay.
+func unheld(gone []models.ImportDelete, seen map[tombKey]bool, at time.Time) []store.Tombstone {
+	var out []store.Tombstone
+	for _, d := range gone {
+		if d.Type != fhir.TypeBinary && !seen[tombKey{place{typ: d.Type}, d.ResourceID}] {
+			out = append(out, store.Tombstone{
+				Member: models.UnattributedID(fhir.TypeName(d.Type), d.ResourceID), Type: d.Type, ResourceID: d.ResourceID, DeletedAt: at,
+			})
+		}
+	}
+	return out
 }
 
 // remove drops the given resources from the members' segments and buries them. A resource that the same import also brought
-// stays: its line is as new as the delete.
-func (m *merger) remove(view *store.MergeTx, gone map[tombKey]bool) (*store.Merge, error) {
+// stays: its line is as new as the delete. What is held of them is noted in seen.
+func (m *merger) remove(view *store.MergeTx, gone, seen map[tombKey]bool) (*store.Merge, error) {
 	at := *m.imp.EffectiveAt
 	leave := func(where place, h *held, l segment.Line) bool {
-		return gone[tombKey{place{typ: where.typ}, l.ID}] && !(h.key.ValidFrom.Equal(at) && l.LastUpdated == at.UnixMilli())
+		key := tombKey{place{typ: where.typ}, l.ID}
+		if gone[key] {
+			seen[key] = true
+		}
+		return gone[key] && !(h.key.ValidFrom.Equal(at) && l.LastUpdated == at.UnixMilli())
 	}
 	return m.change(view, leave, func(out *store.Merge, where place, h *held, l segment.Line) {
 		m.stats.Deleted++

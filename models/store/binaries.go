@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"pdexbulk/models"
+	"pdexbulk/models/fhir"
 )
 
 // Binary is the content of a Binary resource.
@@ -138,13 +139,28 @@ func (m *Merge) writeAttachments(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// RemoveBinaries deletes Binaries, buries them, and returns how many there were. What was made of them is for
+// RemoveBinaries deletes Binaries and buries them, those too that are not held; mark is told how many there were. What was made of them is for
 // UnsettledBinaries to say.
 func (s *Store) RemoveBinaries(ctx context.Context, ids []string, at time.Time, mark func(context.Context, pgx.Tx, int64) error) error {
 	err := s.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE binaries SET gone = true, settled = false, data = '' WHERE id IN
 			(SELECT id FROM binaries WHERE id = ANY($1) AND NOT gone AND updated_at < $2 ORDER BY id FOR UPDATE)`, ids, at)
 		if err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `SELECT id FROM unnest($1::text[]) AS k(id) WHERE NOT EXISTS (SELECT FROM binaries b WHERE b.id = k.id AND NOT b.gone)`, ids)
+		if err != nil {
+			return err
+		}
+		gone, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		bury := &Merge{}
+		for _, id := range gone {
+			bury.Bury = append(bury.Bury, Tombstone{Member: models.BinaryID(id), Type: fhir.TypeBinary, ResourceID: id, DeletedAt: at})
+		}
+		if err := bury.writeTombstones(ctx, tx); err != nil {
 			return err
 		}
 		return mark(ctx, tx, tag.RowsAffected())

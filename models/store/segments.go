@@ -202,13 +202,61 @@ func (m *MergeTx) load(ids []uuid.UUID, at time.Time) error {
 	if err != nil {
 		return fmt.Errorf("read segment lines: %w", err)
 	}
-	rows, err = m.tx.Query(m.ctx, `SELECT member_id, type, resource_id, deleted_at, class FROM tombstones WHERE member_id = ANY($1)`, ids)
+	rows, err = m.tx.Query(m.ctx, `SELECT member_id, type, resource_id, max(deleted_at), max(class)
+		FROM tombstones WHERE member_id = ANY($1) AND raised_at = 'infinity' GROUP BY 1, 2, 3`, ids)
 	if err != nil {
 		return fmt.Errorf("select tombstones: %w", err)
 	}
 	m.Tombstones, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Tombstone])
 	if err != nil {
 		return fmt.Errorf("read tombstones: %w", err)
+	}
+	return nil
+}
+
+// Unheld returns, by place in keys, those tombstones among the keys (Member, Type and ResourceID) that stand for resources
+// nobody had when they were deleted.
+func (m *MergeTx) Unheld(keys []Tombstone) (map[int]Tombstone, error) {
+	var some bool
+	if len(keys) > 0 {
+		if err := m.tx.QueryRow(m.ctx, `SELECT EXISTS (SELECT FROM tombstones WHERE member_id >= $1)`, models.FirstUnattributed).Scan(&some); err != nil {
+			return nil, fmt.Errorf("look for tombstones: %w", err)
+		}
+	}
+	if !some {
+		return nil, nil
+	}
+	n := len(keys)
+	num, member, typ, id := make([]int32, n), make([]uuid.UUID, n), make([]int16, n), make([]string, n)
+	for i, k := range keys {
+		num[i], member[i], typ[i], id[i] = int32(i), k.Member, k.Type, k.ResourceID
+	}
+	rows, err := m.tx.Query(m.ctx, `SELECT k.n, t.member_id, t.type, t.resource_id, t.deleted_at, t.class
+		FROM unnest($1::int[], $2::uuid[], $3::smallint[], $4::text[]) AS k(n, member_id, type, resource_id)
+		JOIN tombstones t USING (member_id, type, resource_id) WHERE t.raised_at = 'infinity' ORDER BY t.deleted_at`, num, member, typ, id)
+	if err != nil {
+		return nil, fmt.Errorf("select tombstones: %w", err)
+	}
+	out := map[int]Tombstone{}
+	var at int
+	var t Tombstone
+	_, err = pgx.ForEachRow(rows, []any{&at, &t.Member, &t.Type, &t.ResourceID, &t.DeletedAt, &t.Class}, func() error {
+		out[at] = t
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read tombstones: %w", err)
+	}
+	return out, nil
+}
+
+// Bury adds tombstones.
+func (s *Store) Bury(ctx context.Context, all []Tombstone) error {
+	for batch := range slices.Chunk(all, 1000) {
+		err := s.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error { return (&Merge{Bury: batch}).writeTombstones(ctx, tx) })
+		if err != nil {
+			return fmt.Errorf("bury: %w", err)
+		}
 	}
 	return nil
 }
@@ -283,11 +331,12 @@ func (m *Merge) write(ctx context.Context, tx pgx.Tx) error {
 func (m *Merge) writeTombstones(ctx context.Context, tx pgx.Tx) error {
 	b := &pgx.Batch{}
 	for _, t := range m.Raise {
-		b.Queue(`DELETE FROM tombstones WHERE member_id = $1 AND type = $2 AND resource_id = $3`, t.Member, t.Type, t.ResourceID)
+		b.Queue(`UPDATE tombstones SET raised_at = $4 WHERE member_id = $1 AND type = $2 AND resource_id = $3 AND raised_at = 'infinity'`,
+			t.Member, t.Type, t.ResourceID, m.At)
 	}
 	for _, t := range m.Bury {
 		b.Queue(`INSERT INTO tombstones (member_id, type, resource_id, deleted_at, class) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT (member_id, type, resource_id) DO UPDATE SET deleted_at = excluded.deleted_at, class = excluded.class`,
+			ON CONFLICT (member_id, type, resource_id, deleted_at) DO UPDATE SET class = excluded.class, raised_at = excluded.raised_at`,
 			t.Member, t.Type, t.ResourceID, t.DeletedAt, int16(t.Class))
 	}
 	if b.Len() == 0 {

@@ -88,19 +88,22 @@ func (s *Store) Analyze(ctx context.Context) error {
 	return nil
 }
 
-// PurgeSegments deletes superseded segments that no running job's snapshot can see, and returns how many.
+// PurgeSegments deletes superseded segments that no running job's snapshot can see, and returns how many. Tombstones of what is
+// back go likewise.
 func (s *Store) PurgeSegments(ctx context.Context) (int64, error) {
 	var n int64
-	for _, table := range []string{"segments", "segment_lines", "segment_refs"} {
+	for table, end := range map[string]string{"segments": "valid_to", "segment_lines": "valid_to", "segment_refs": "valid_to", "tombstones": "raised_at"} {
 		// No snapshot that is in use or still to come lies before the least of these (see snapshotTime).
-		tag, err := s.Pool.Exec(ctx, `DELETE FROM `+table+` WHERE valid_to < 'infinity' AND valid_to <= (SELECT least(
+		tag, err := s.Pool.Exec(ctx, `DELETE FROM `+table+` WHERE `+end+` < 'infinity' AND `+end+` <= (SELECT least(
 			(SELECT at FROM clock),
 			(SELECT min(transaction_time) FROM jobs WHERE state = 'running'),
 			(SELECT min(effective_at) - interval '1 millisecond' FROM imports WHERE state = 'running')))`)
 		if err != nil {
 			return n, fmt.Errorf("purge %s: %w", table, err)
 		}
-		n = max(n, tag.RowsAffected())
+		if table == "segments" {
+			n = tag.RowsAffected()
+		}
 	}
 	return n, nil
 }
