@@ -63,9 +63,7 @@ func recheckConsents(r recheck, entries []store.RosterEntry) ([]access, error) {
 	out := make([]access, len(entries))
 	for i, m := range entries {
 		s := said[m.Member]
-		// Without an active consent it was taken back, whatever the clocks of those who wrote it down say.
-		revoked := s.RevokedAt != nil && (s.Current == nil || !s.RevokedAt.Before(matched))
-		standing := consent.Standing{Override: s.Override, Revoked: revoked, Current: s.Current}
+		standing := consent.Standing{Override: s.Override, Revoked: s.Revoked(matched), Current: s.Current}
 		grant := consent.Grant{Policy: m.Policy, Start: m.ConsentStart, End: m.ConsentEnd}
 		policy, _ := consent.Recheck(grant, standing, consent.StoreMode(r.a.Holder.SensitiveData), r.at)
 		out[i].withheld = policy == ""

@@ -2,10 +2,13 @@ package bulk
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/google/uuid"
 
 	"pdexbulk/api/auth"
 	"pdexbulk/models"
@@ -38,7 +41,11 @@ func (s *Service) attachment(w http.ResponseWriter, r *http.Request, caller *aut
 		return fmt.Errorf("read the job's parameters: %w", err)
 	}
 	b, err := s.Store.ExportedBinary(r.Context(), job.ID, params.GroupID, id)
-	if err == nil && !s.mayStillSee(params, b) {
+	may := false
+	if err == nil {
+		may, err = s.mayStillSee(r.Context(), params, b)
+	}
+	if err == nil && !may {
 		return unknown
 	}
 	if err == nil && params.GroupID != "" {
@@ -67,16 +74,39 @@ func (s *Service) attachment(w http.ResponseWriter, r *http.Request, caller *aut
 	return nil
 }
 
-// mayStillSee decides as the export did, with what holds at this moment.
-func (s *Service) mayStillSee(p models.ExportParams, b *store.Exported) bool {
+// mayStillSee decides as the export did, with what holds at this moment. Of members of a Group that no consent is behind it says no.
+func (s *Service) mayStillSee(ctx context.Context, p models.ExportParams, b *store.Exported) (may bool, err error) {
 	if p.GroupID == "" {
-		return true
+		return true, nil
 	}
 	if !b.Listed {
-		return false
+		return false, nil
 	}
-	grant := models.Grant{Policy: b.Policy, Start: b.ConsentStart, End: b.ConsentEnd}
-	// How the store keeps sensitive data was decided about when the line was written.
-	policy, _ := consent.Recheck(grant, consent.Standing{}, consent.Tagged, s.now())
-	return policy == consent.PolicySensitive || policy == consent.PolicyRegular && b.Class&models.ClassSensitive == 0
+	at := s.now()
+	err = s.Store.InSnapshot(ctx, at, func(view *store.Snapshot) error {
+		g, err := view.Group(p.GroupID)
+		if err != nil || g.Profile != models.MatchGroupProfile || g.ExpiresAt != nil && !at.Before(*g.ExpiresAt) {
+			return err
+		}
+		requester, err := view.Requester(g)
+		if err != nil {
+			return err
+		}
+		matched, err := view.MatchedAt(g)
+		if err != nil {
+			return err
+		}
+		said, err := view.Standing([]uuid.UUID{b.Member}, requester, at)
+		if err != nil {
+			return err
+		}
+		now := said[b.Member]
+		standing := consent.Standing{Override: now.Override, Revoked: now.Revoked(matched), Current: now.Current}
+		grant := consent.Grant{Policy: b.Policy, Start: b.ConsentStart, End: b.ConsentEnd}
+		// How the store keeps sensitive data was decided about when the line was written.
+		policy, _ := consent.Recheck(grant, standing, consent.Tagged, at)
+		may = policy == consent.PolicySensitive || policy == consent.PolicyRegular && b.Class&models.ClassSensitive == 0
+		return nil
+	})
+	return may, err
 }

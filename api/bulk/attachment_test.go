@@ -63,10 +63,12 @@ func TestAttachments(t *testing.T) {
 		"document gone":  {`UPDATE attachments SET member_id = '` + stranger.String() + `'`, `UPDATE attachments SET member_id = '` + member.String() + `'`},
 		"deleted":        {`UPDATE binaries SET gone = true`, `UPDATE binaries SET gone = false`},
 		"left the Group": {`UPDATE group_members SET member_id = '` + stranger.String() + `'`, `UPDATE group_members SET member_id = '` + member.String() + `'`},
-		"told not to share": {
-			`INSERT INTO consent_overrides (id, member_id, requester, starts_at, source, created_by, created_at) VALUES (gen_random_uuid(), '` + member.String() + `', '', now(), 'phone', 'x', now())`,
-			`UPDATE consent_overrides SET revoked_at = now()`,
-		},
+		"kept from sharing": {`INSERT INTO consent_overrides (id, member_id, requester, starts_at, source, created_by, created_at)
+			VALUES (gen_random_uuid(), '` + member.String() + `', '', now() - interval '1 minute', 'x', 'x', now())`, `DELETE FROM consent_overrides`},
+		"consent revoked": {`INSERT INTO consents (id, member_id, requester, client_id, job_id, idx, state, reason, given_at, submitted_at, revoked_at, document)
+			VALUES (gen_random_uuid(), '` + member.String() + `', '` + models.CanonicalOrganization(apitest.OrganizationID("owner")) + `', 'owner', gen_random_uuid(), 0, 'revoked', '', now(), now(), now(), '{}')`, `DELETE FROM consents`},
+		"another Group":     {`UPDATE groups SET profile = 'x'`, `UPDATE groups SET profile = '` + models.MatchGroupProfile + `'`},
+		"Group over":        {`UPDATE groups SET expires_at = now() - interval '1 minute'`, `UPDATE groups SET expires_at = NULL`},
 		"context not found": {`UPDATE binaries SET member_id = NULL`, `UPDATE binaries SET member_id = '` + member.String() + `' WHERE id <> 'strange'`},
 	} {
 		exec(c.do)

@@ -119,6 +119,12 @@ type Standing struct {
 	Current *models.Grant
 }
 
+// Revoked reports whether consent was taken back since a match. Without an active consent it was, whatever the clocks of those
+// who wrote it down say.
+func (s Standing) Revoked(matched time.Time) bool {
+	return s.RevokedAt != nil && (s.Current == nil || !s.RevokedAt.Before(matched))
+}
+
 const standingSQL = `SELECT k.id, o.said, r.at, coalesce(a.policy, ''), a.starts_at, a.ends_at
 	FROM unnest($1::uuid[]) AS k(id)
 	CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM consent_overrides o WHERE o.member_id = k.id AND o.revoked_at IS NULL
