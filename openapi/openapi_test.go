@@ -169,7 +169,7 @@ func TestReferencesResolve(t *testing.T) {
 }
 
 // open are the operations anybody may call.
-var open = []string{"token", "keys", "smart-configuration", "metadata", "healthz", "readyz"}
+var open = []string{"token", "keys", "smart-configuration", "metadata", "search-operation-definitions", "healthz", "readyz"}
 
 func TestEveryOperationIsServedAndGuarded(t *testing.T) {
 	t.Parallel()
@@ -178,6 +178,9 @@ func TestEveryOperationIsServedAndGuarded(t *testing.T) {
 	doc.each(t, func(path, method string, op operation) {
 		if op.OperationID == "keys" {
 			return // reads the store, which is not there
+		}
+		if op.OperationID == "read-operation-definition" {
+			return // there is none of that id; the server's tests read those there are
 		}
 		r := httptest.NewRequest(strings.ToUpper(method), inPath.ReplaceAllString(path, "x"), nil)
 		answer := httptest.NewRecorder()

@@ -169,6 +169,12 @@ func (s Server) resources() []resource {
 		switch t {
 		case "Patient":
 			r.Operation = []Operation{{"export", PatientExport}, {"patient-export", PatientExport}}
+		case "OperationDefinition":
+			r.Interaction = []interaction{{"read"}, {"search-type"}}
+			r.SearchParam = []SearchParam{
+				{Name: "url", Definition: "http://hl7.org/fhir/SearchParameter/conformance-url", Type: "uri"},
+				{Name: "name", Definition: "http://hl7.org/fhir/SearchParameter/conformance-name", Type: "string"},
+			}
 		case "Group":
 			r, group = s.group(), true
 		}

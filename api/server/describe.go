@@ -16,6 +16,7 @@ func Describe() ([]byte, error) {
 	new(bulk.Service).AddRoutes(api)
 	new(admin.Service).AddRoutes(api)
 	new(metadata).addRoute(api)
+	new(definitions).addRoutes(api)
 	describeOthers(api)
 	return api.OpenAPI().YAML()
 }

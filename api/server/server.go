@@ -178,6 +178,7 @@ func assemble(p *boot.Process, cfg *Config) (*server, error) {
 	exchange.AddRoutes(api)
 	operators.AddRoutes(api)
 	metadata.addRoute(api)
+	(&definitions{p.Config.HTTP.BaseURL, capability.Definitions(p.Config.HTTP.BaseURL, time.Now()), p.Log}).addRoutes(api)
 	describeOthers(api)
 	tokens.Mount(mux)
 	if p.Codec != nil {
@@ -228,7 +229,9 @@ const version = "1.0.0"
 func resourceTypes() []string {
 	var names []string
 	for code := int16(1); fhir.TypeName(code) != ""; code++ {
-		names = append(names, fhir.TypeName(code))
+		if code != fhir.TypeBinary { // leaves as attachments alone
+			names = append(names, fhir.TypeName(code))
+		}
 	}
 	return names
 }

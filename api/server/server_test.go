@@ -159,7 +159,7 @@ func TestMetadataIsTrue(t *testing.T) {
 		}
 	}
 	require.Equal(t, served, declared)
-	require.Equal(t, map[string]bool{"/Group": true}, reads)
+	require.Equal(t, map[string]bool{"/Group": true, "/OperationDefinition": true}, reads)
 	require.Equal(t, servedReads, reads)
 	require.Equal(t, servedSearches, searches)
 	require.Equal(t, "http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/BulkMemberMatch", definitions["/Group/$bulk-member-match"])
@@ -207,11 +207,14 @@ func TestDescribedRoutesExist(t *testing.T) {
 	for _, route := range routes(t, a) {
 		method, path, _ := strings.Cut(route, " ")
 		path = strings.NewReplacer("{id}", models.NewID(), "{job}", models.NewID(), "{file}", "0.Patient.ndjson").Replace(path)
+		if strings.HasPrefix(path, "/fhir/OperationDefinition/") {
+			path = "/fhir/OperationDefinition/export"
+		}
 		resp := a.Do(t, method, path, "")
 		require.NotEqual(t, http.StatusNotFound, resp.StatusCode, route)
 		require.NotEqual(t, http.StatusMethodNotAllowed, resp.StatusCode, route)
 		switch {
-		case path == "/fhir/metadata", strings.HasPrefix(path, "/fhir/.well-known/"), strings.HasPrefix(path, "/auth/"), path == "/healthz", path == "/readyz":
+		case path == "/fhir/metadata", strings.HasPrefix(path, "/fhir/OperationDefinition"), strings.HasPrefix(path, "/fhir/.well-known/"), strings.HasPrefix(path, "/auth/"), path == "/healthz", path == "/readyz":
 		default:
 			require.Equal(t, http.StatusUnauthorized, resp.StatusCode, route)
 		}
