@@ -104,6 +104,11 @@ var kickoffChecks = []check{
 		t.check(x.ids("Practitioner")["cx-prac"], "a performer is not in the output")
 		t.check(x.ids("Organization")["cx-org"], "a managing organisation is not in the output")
 	}},
+	{id: "KO-16", about: "a Binary of a patient's leaves as an attachment of a DocumentReference", run: func(t *T) {
+		x := t.special()
+		t.check(len(x.lines["Binary"]) == 0, "there are Binary lines")
+		t.check(x.attachment("cx-linked").Get("url").Exists(), "its DocumentReference has no url")
+	}},
 	{id: "KO-17", about: "separate-export-status is confirmed in Preference-Applied", run: func(t *T) { t.separateStatus() }},
 }
 

@@ -253,6 +253,27 @@ var downloadChecks = []check{
 		}
 		t.check(string(text) == string(plain.body), "the two differ")
 	}},
+	{id: "DL-07", about: "an attachment has a contentType and an absolute url, which opens with the token", run: func(t *T) {
+		t.ours()
+		c := t.backend()
+		x := t.post(c, "Patient/$export", annOnly(named("_type", "DocumentReference")))
+		linked, inline := x.attachment("cx-linked"), x.attachment("cx-inline")
+		t.check(linked.Get("contentType").Str == "text/plain" && inline.Get("contentType").Exists() && inline.Get("data").Exists(), "contentType or data is missing")
+		u, err := url.Parse(linked.Get("url").Str)
+		t.check(err == nil && u.IsAbs(), "the url is not absolute")
+		a := t.get(c, linked.Get("url").Str)
+		t.check(a.status == http.StatusOK && a.media() == "text/plain" && string(a.body) == "hello", "%d with %q", a.status, a.media())
+	}},
+	{id: "DL-08", about: "an attachment wants the same token as the files, and no other client's", run: func(t *T) {
+		t.ours()
+		c := t.backend()
+		link := t.post(c, "Patient/$export", annOnly(named("_type", "DocumentReference"))).attachment("cx-linked").Get("url").Str
+		t.check(t.get(c, link).status == http.StatusOK, "the token does not do")
+		t.refused("no token", t.get(t.anonymous(), link), http.StatusUnauthorized)
+		other, err := t.world.register(t.ctx, "check-dl-08", models.ClientBackend, allData)
+		t.must(err)
+		t.refused("another client", t.get(other, link), http.StatusNotFound)
+	}},
 	{id: "DL-06", about: "a file's URL that is wrong is a 404", run: func(t *T) {
 		c := t.backend()
 		x := t.export(c, "$export", url.Values{"_type": {"Organization"}})

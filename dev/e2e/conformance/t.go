@@ -208,6 +208,16 @@ type export struct {
 	deleted, errors []gjson.Result
 }
 
+// attachment is the first attachment of a DocumentReference.
+func (x *export) attachment(id string) gjson.Result {
+	for _, line := range x.lines["DocumentReference"] {
+		if line.Get("id").Str == id {
+			return line.Get("content.0.attachment")
+		}
+	}
+	return gjson.Result{}
+}
+
 // start kicks a job off. Its key keeps it from being taken for another with the same parameters.
 func (t *T) start(c *client.Client, method, path string, query url.Values, h http.Header, body []byte) *client.Job {
 	header := http.Header{"Idempotency-Key": {rand.Text()}}
