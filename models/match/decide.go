@@ -235,6 +235,7 @@ func (md *Model) judge(p, m *Person, c *comparison) Verdict {
 	outvoted := c.outvotes(md.adult(m))
 	veto((level(Birth) == Conflict || level(Birth) == Missing) && !outvoted, ReasonBirthDate)
 	veto(level(Given) == Conflict && !outvoted, ReasonGiven)
+	veto(level(Given) != Conflict && c.otherName() && !outvoted, ReasonGivenWeak)
 	veto(level(Suffix) == Conflict, ReasonSuffix)
 	veto(c.order, ReasonBirthOrder)
 	veto(c.sibling, ReasonDependent)
@@ -283,7 +284,7 @@ func (c *comparison) outvotes(adult bool) bool {
 	contact := level(Postal) == Exact || level(Postal) == Slip || level(Phone) == Exact || level(Email) == Exact || level(Email) == Slip
 	family := level(Family) != Conflict && level(Family) != Missing
 	switch {
-	case level(Given) == Conflict:
+	case level(Given) == Conflict, c.otherName():
 		return level(Birth) == Exact && contact && (adult || level(National) == Exact)
 	case c.generation && level(National) != Exact: // a child who bears the name, with the parent's card
 		return false
@@ -297,6 +298,11 @@ func (c *comparison) outvotes(adult bool) bool {
 		}
 	}
 	return false
+}
+
+// otherName reports whether given names that are nearly the same are more likely two people's: both are names many have.
+func (c *comparison) otherName() bool {
+	return c.found[Given].Level != Conflict && c.found[Given].Twin < 0
 }
 
 // dependantYears is the age up to which children are insured with their parents (45 CFR 147.120), and a year on top.
