@@ -157,7 +157,7 @@ func Strictest(lines []models.LineOfBusiness) models.LineOfBusiness {
 		strict.Code += "+" + line.Code
 		strict.HideOptOuts = strict.HideOptOuts || line.HideOptOuts
 		strict.Lookback = min(strict.Lookback, line.Lookback)
-		strict.Payers = append(slices.Clip(strict.Payers), line.Payers...)
+		strict.Payers = slices.Concat(strict.Payers, line.Payers)
 		if strict.Treatment != line.Treatment {
 			strict.Treatment = models.TreatmentByBoth
 		}

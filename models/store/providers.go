@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
 
 	"pdexbulk/models"
@@ -63,4 +64,60 @@ func (s *Store) Provider(ctx context.Context, npi string) (models.Provider, erro
 		return models.Provider{}, fmt.Errorf("read provider: %w", err)
 	}
 	return row.provider(), nil
+}
+
+// PutProvider is UpsertProvider for an entry that is to be as it was at a moment. KindConflict when it has changed since, or
+// is not there.
+func (s *Store) PutProvider(ctx context.Context, p models.Provider, unchangedSince time.Time) (models.Provider, error) {
+	if err := p.Validate(); err != nil {
+		return models.Provider{}, err
+	}
+	err := s.Pool.QueryRow(ctx, `UPDATE providers SET kind = $2, active = $3, in_network = $4, taxonomies = $5, organizations = $6, updated_at = clock_timestamp()
+		WHERE npi = $1 AND updated_at = $7 RETURNING updated_at`,
+		p.NPI, p.Kind, p.Active, p.InNetwork, orEmpty(p.Taxonomies), orEmpty(p.Organizations), unchangedSince).Scan(&p.UpdatedAt)
+	if noRows(err) {
+		return models.Provider{}, errChanged()
+	}
+	if err != nil {
+		return models.Provider{}, fmt.Errorf("store provider: %w", err)
+	}
+	return p, nil
+}
+
+// DeleteProvider takes a provider out of the directory. KindNotFound when there is none, KindConflict when it has changed since
+// the given moment, unless that is nil.
+func (s *Store) DeleteProvider(ctx context.Context, npi string, unchangedSince *time.Time) error {
+	tag, err := s.Pool.Exec(ctx, `DELETE FROM providers WHERE npi = $1 AND ($2::timestamptz IS NULL OR updated_at = $2)`, npi, unchangedSince)
+	if err != nil {
+		return fmt.Errorf("delete provider: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		if _, err := s.Provider(ctx, npi); err != nil {
+			return err
+		}
+		return errChanged()
+	}
+	return nil
+}
+
+// ProviderFilter narrows a list of the directory. What is not set does not matter.
+type ProviderFilter struct {
+	InNetwork *bool
+	Taxonomy  string
+	After     string // continues after that NPI
+}
+
+// Providers lists the directory by NPI, at most limit entries.
+func (s *Store) Providers(ctx context.Context, f ProviderFilter, limit int) ([]models.Provider, error) {
+	rows, err := s.Pool.Query(ctx, `SELECT npi, kind, active, in_network, taxonomies, organizations, updated_at FROM providers
+		WHERE npi > $1 AND ($2::bool IS NULL OR in_network = $2) AND ($3 = '' OR $3 = ANY(taxonomies)) ORDER BY npi LIMIT $4`,
+		f.After, f.InNetwork, f.Taxonomy, limit)
+	if err != nil {
+		return nil, fmt.Errorf("select providers: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[models.Provider])
+	if err != nil {
+		return nil, fmt.Errorf("read providers: %w", err)
+	}
+	return out, nil
 }
