@@ -53,6 +53,17 @@ var matchKinds = map[models.Operation]matchKind{
 		life:  func(l GroupLife) time.Duration { return l.Payer },
 		judge: judgeConsents,
 	},
+	// PDex 2.2.0 Provider Access, "Response".
+	models.OpProviderMemberMatch: {
+		outProfile: providerOutProfile,
+		buckets: []bucket{
+			{store.OutcomeMatched, "MatchedMembers", providerMatchGroup, "match", "Matched", "Matched members"},
+			{store.OutcomeNoMatch, "NonMatchedMembers", providerNoMatchGroup, "nomatch", "Not Matched", "Members that were not matched"},
+			{store.OutcomeConstrained, "ConsentConstrainedMembers", optOutGroup, "consentconstraint", "Consent Constraint", "Members who opted out"},
+		},
+		judge: judgeAttestations,
+		life:  func(l GroupLife) time.Duration { return l.Provider },
+	},
 }
 
 // kindOf returns what a job's operation does with those it finds.

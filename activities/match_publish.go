@@ -71,6 +71,9 @@ func (a *Activities) publishMatch(ctx context.Context, jobID string) (*Published
 		ID: params.GroupID, ClientID: job.ClientID, JobID: job.ID, Profile: kind.buckets[0].profile, BlobKey: r.groupKey,
 		Members: acc.Matched, CreatedAt: r.at.Truncate(time.Millisecond), Organizations: params.Organizations, ExpiresAt: r.ends,
 	}
+	if job.Operation == models.OpProviderMemberMatch {
+		group.Asker = &store.Asker{Organizations: params.Organizations, Holder: a.Holder.IDs}
+	}
 	done, err := a.Store.CompleteJob(ctx, jobID, r.files, acc, now, expires, func(ctx context.Context, tx bun.Tx) error {
 		return store.AddMatchedGroup(ctx, tx, group)
 	})
@@ -295,16 +298,25 @@ func (r *matchResult) frame(b bucket, count int64) (head, tail string, err error
 		Code:           new(fhir.Concept(matchResults, b.code, b.display)),
 		ManagingEntity: organizationReference(r.a.Holder.IDs, r.a.Holder.Name),
 	}
-	if b.outcome == store.OutcomeMatched {
+	asked := &fhir.Period{Start: r.job.CreatedAt.UTC().Format(time.DateOnly)}
+	switch {
+	case b.outcome == store.OutcomeMatched:
 		id = r.params.GroupID
+		if r.ends != nil {
+			asked.End = r.ends.Format(time.RFC3339)
+		}
 		g.Characteristic = []fhir.Characteristic{{
 			Code:           fhir.Concept(matchResults, b.code, b.display),
 			ValueReference: organizationReference(r.params.Organizations, r.params.RequesterName),
-			Period:         &fhir.Period{Start: r.job.CreatedAt.UTC().Format(time.DateOnly)},
+			Period:         asked,
 		}}
-		if r.ends != nil {
-			g.Characteristic[0].Period.End = r.ends.Format(time.RFC3339)
-		}
+	case b.profile == optOutGroup: // of a scope that tells nothing of what a member said (decision D-22)
+		g.Active = new(true)
+		g.Characteristic = []fhir.Characteristic{{
+			Code:                 fhir.Concept(matchResults, b.code, b.display),
+			ValueCodeableConcept: new(fhir.Concept(optOutScopes, string(models.OptOutGlobal), "Global Opt-Out")),
+			Period:               asked,
+		}}
 	}
 	g.Identifier = []fhir.Identifier{{System: groupIdentifiers, Value: "urn:uuid:" + id}}
 	meta, err := json.Marshal(fhir.Meta{LastUpdated: fhir.FormatInstant(r.at.UnixMilli()), Profile: []string{b.profile}})

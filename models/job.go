@@ -10,15 +10,16 @@ type Operation string
 
 // The operations.
 const (
-	OpBulkMemberMatch Operation = "bulk-member-match"
-	OpDataExport      Operation = "davinci-data-export"
-	OpSystemExport    Operation = "export"
-	OpPatientExport   Operation = "patient-export"
-	OpGroupExport     Operation = "group-export"
+	OpBulkMemberMatch     Operation = "bulk-member-match"
+	OpProviderMemberMatch Operation = "provider-member-match"
+	OpDataExport          Operation = "davinci-data-export"
+	OpSystemExport        Operation = "export"
+	OpPatientExport       Operation = "patient-export"
+	OpGroupExport         Operation = "group-export"
 )
 
 // IsMatch reports whether a job of the operation looks for members and makes Groups, rather than exports data.
-func (o Operation) IsMatch() bool { return o == OpBulkMemberMatch }
+func (o Operation) IsMatch() bool { return o == OpBulkMemberMatch || o == OpProviderMemberMatch }
 
 // State is where a job or an import stands. A job only moves forward: accepted, running, then one of the others.
 type State string
@@ -120,6 +121,8 @@ type ExportParams struct {
 	// ServiceFrom leaves out what was finished before that day (days since 1970-01-01).
 	ServiceFrom *int32 `json:"serviceFrom,omitempty"`
 	ExportType  string `json:"exportType,omitempty"`
+	// ValueBased lets out what claims cost: for providers with a value-based contract.
+	ValueBased bool `json:"valueBased,omitempty"`
 	// Patients limits the export to these Patient ids; empty means all.
 	Patients []string `json:"patients,omitempty"`
 	// TypeFilter and Elements are the parameters as they were given; they were understood at kick-off.
@@ -149,6 +152,9 @@ type MatchParams struct {
 	// Organizations identify the requester ("system|value"), for consent recipients and the Group's characteristic.
 	Organizations []string `json:"organizations"`
 	RequesterName string   `json:"requesterName"`
+	// NPI is that of the provider a provider's token is for, "" when it names none; Purposes are the token's purposes of use.
+	NPI      string   `json:"npi,omitempty"`
+	Purposes []string `json:"purposes,omitempty"`
 	// Spec is Spec21 when the client wants the answer in PDex 2.1's form, else "".
 	Spec string `json:"spec,omitempty"`
 	// Foreign are, in ascending order, the indexes of MemberBundles whose Consent is about another Patient of the same request.
@@ -157,6 +163,15 @@ type MatchParams struct {
 
 // Spec21 is the version of PDex in which a match answers with a Parameters resource instead of a manifest.
 const Spec21 = "2.1"
+
+// NPIs returns the NPIs of who asks: the provider's and the organisation's.
+func (p MatchParams) NPIs() []string {
+	npis := NPIs(p.Organizations)
+	if p.NPI != "" {
+		npis = append(npis, p.NPI)
+	}
+	return npis
+}
 
 // JobFile is one file of a finished job: the parts of one type in a run of chunks, or one blob of packed lines.
 type JobFile struct {

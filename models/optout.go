@@ -153,6 +153,17 @@ func CanonicalID(id string) string {
 	return id
 }
 
+// NPIs returns the valid NPIs among identifiers, each "system|value" or bare.
+func NPIs(ids []string) []string {
+	var npis []string
+	for _, id := range ids {
+		if npi := CanonicalID(id); ValidNPI(npi) {
+			npis = append(npis, npi)
+		}
+	}
+	return npis
+}
+
 // validID reports whether id is an identifier of the form system|value.
 func validID(id string) bool {
 	system, value, ok := strings.Cut(id, "|")

@@ -135,7 +135,7 @@ func viewJob(j models.Job) jobView {
 }
 
 var allOperations = []models.Operation{
-	models.OpBulkMemberMatch, models.OpDataExport, models.OpSystemExport, models.OpPatientExport, models.OpGroupExport,
+	models.OpBulkMemberMatch, models.OpProviderMemberMatch, models.OpDataExport, models.OpSystemExport, models.OpPatientExport, models.OpGroupExport,
 }
 
 func (s *Service) listJobs(ctx context.Context, in *Page) (*listOf[jobView], error) {

@@ -86,7 +86,7 @@ func (s *Service) AddRoutes(api huma.API) {
 		s.route(api, method, "/fhir/Group/{id}/$pdex-p2p-export", "pdex-p2p-export", "Another name of $davinci-data-export", kickoff, s.dataExport, exportParameters(true)...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(matchOperations)) {
-		s.route(api, http.MethodPost, "/fhir/Group/"+name, name[1:], "Find a payer's members and open their data to the requesting payer (PDex 2.2.0)",
+		s.route(api, http.MethodPost, "/fhir/Group/"+name, name[1:], matchOperations[name].summary,
 			kickoff+" The body is a Parameters resource with one MemberBundle a person.", s.memberMatch(matchOperations[name]),
 			headerParameter(specHeader, "2.1 has the finished job answer with the Parameters resource itself, not with a manifest"))
 	}

@@ -53,15 +53,22 @@ func (s *Service) export(w http.ResponseWriter, r *http.Request, c *auth.Caller,
 	if groupID == "" && (c.Kind != models.ClientBackend || c.GroupID != "") {
 		return models.Errorf(models.KindForbidden, "this client may export Groups only")
 	}
+	asked := &asked{op: op, lenient: lenient(r.Header), post: r.Method == http.MethodPost, base: s.Base, now: s.now()}
 	if groupID != "" {
-		if _, err := s.ownGroup(r, c, groupID); err != nil {
+		g, err := s.ownGroup(r, c, groupID)
+		if err != nil {
 			return err
 		}
+		asked.profile = g.Profile
 	}
-	asked := &asked{op: op, lenient: lenient(r.Header), post: r.Method == http.MethodPost, base: s.Base, now: s.now()}
 	params, err := asked.export(given, groupID)
 	if err != nil {
 		return err
+	}
+	if asked.profile == providerMatchGroup {
+		if err := providerRules(&params, c.ValueBased); err != nil {
+			return err
+		}
 	}
 	if err := s.checkPatients(r.Context(), asked, &params); err != nil {
 		return err

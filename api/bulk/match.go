@@ -15,13 +15,17 @@ import (
 
 // matchKind is what tells one member-match operation from another at kick-off.
 type matchKind struct {
-	op    models.Operation
-	slots []slot
+	op      models.Operation
+	summary string
+	slots   []slot
+	// admit checks, before the body is read, whether the caller may ask at all. nil lets everybody whose token covers it.
+	admit func(context.Context, *Service, *auth.Caller) error
 }
 
 // payerMatch is $bulk-member-match (PDex 2.2.0, OperationDefinition BulkMemberMatch).
 var payerMatch = matchKind{
-	op: models.OpBulkMemberMatch,
+	op:      models.OpBulkMemberMatch,
+	summary: "Find a payer's members and open their data to the requesting payer (PDex 2.2.0)",
 	slots: []slot{
 		{"MemberPatient", "Patient", patientKey, true},
 		{"CoverageToMatch", "Coverage", "coverage", true},
@@ -32,8 +36,9 @@ var payerMatch = matchKind{
 
 // matchOperations are the member matches by the names they are called by.
 var matchOperations = map[string]*matchKind{
-	"$bulk-member-match":  &payerMatch,
-	"$multi-member-match": &payerMatch, // as drafts of PDex call it
+	"$bulk-member-match":     &payerMatch,
+	"$multi-member-match":    &payerMatch, // as drafts of PDex call it
+	"$provider-member-match": &providerMatch,
 }
 
 func isMatchOperation(name string) bool { return matchOperations[name] != nil }
@@ -65,12 +70,18 @@ func (s *Service) startMatch(w http.ResponseWriter, r *http.Request, c *auth.Cal
 		return err
 	}
 	ctx := r.Context()
+	if kind.admit != nil {
+		if err := kind.admit(ctx, s, c); err != nil {
+			return err
+		}
+	}
 	job := &models.Job{
 		ID: models.NewID(), ClientID: c.ClientID, Operation: kind.op, RequestURL: s.requestURL(r),
 		IdempotencyKey: idempotencyKey(r.Header), State: models.StateAccepted, CreatedAt: s.now().UTC().Truncate(time.Millisecond),
 	}
 	params := models.MatchParams{
 		BlobKey: "matches/" + job.ID + "/request", GroupID: models.NewID(), Organizations: c.Organizations, RequesterName: c.Organization, Spec: spec,
+		NPI: c.NPI, Purposes: c.PurposeOfUse,
 	}
 	cut, digest, err := s.storeRequest(ctx, requestBody(w, r, s.MaxBody), kind, &params)
 	if err != nil {

@@ -61,6 +61,7 @@ type asked struct {
 	post    bool
 	base    string
 	now     time.Time
+	profile string // of the Group
 	// patients are where the patient parameters stand, in the order of ExportParams.Patients.
 	patients []string
 	// latest and relevant are set when the Provenance of what is exported is asked for, whatever _type says.
@@ -159,7 +160,7 @@ func (a *asked) take(p *models.ExportParams, g parameter, again bool) (known boo
 	case "_type":
 		return true, a.types(p, value)
 	case "exportType":
-		p.ExportType, err = exportType(a.op, value)
+		p.ExportType, err = a.exportType(value)
 	default:
 		return false, nil
 	}
@@ -222,10 +223,12 @@ func (a *asked) associated(p *models.ExportParams, list string) *models.Error {
 	return nil
 }
 
-func exportType(op models.Operation, value string) (string, *models.Error) {
+func (a *asked) exportType(value string) (string, *models.Error) {
 	switch {
-	case op != models.OpDataExport:
+	case a.op != models.OpDataExport:
 		return "", models.Errorf(models.KindInvalid, "this parameter belongs to $davinci-data-export")
+	case a.profile == providerMatchGroup:
+		return providerType(value)
 	case value == p2pExport:
 		return value, nil
 	case value == strings.TrimSuffix(p2pExport, "#payertopayer"):

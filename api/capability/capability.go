@@ -11,16 +11,17 @@ import (
 const (
 	bulkData = "http://hl7.org/fhir/uv/bulkdata/"
 
-	SystemExport     = bulkData + "OperationDefinition/export"
-	PatientExport    = bulkData + "OperationDefinition/patient-export"
-	GroupExport      = bulkData + "OperationDefinition/group-export"
-	DavinciExport    = "http://hl7.org/fhir/us/davinci-atr/OperationDefinition/davinci-data-export"
-	BulkMemberMatch  = "http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/BulkMemberMatch"
-	bulkDataServer   = bulkData + "CapabilityStatement/bulk-data"
-	matchGroup       = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-member-match-group"
-	oauthURIs        = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
-	securityServices = "http://terminology.hl7.org/CodeSystem/restful-security-service"
-	udapServices     = "http://fhir.udap.org/CodeSystem/capability-rest-security-service"
+	SystemExport        = bulkData + "OperationDefinition/export"
+	PatientExport       = bulkData + "OperationDefinition/patient-export"
+	GroupExport         = bulkData + "OperationDefinition/group-export"
+	DavinciExport       = "http://hl7.org/fhir/us/davinci-atr/OperationDefinition/davinci-data-export"
+	ProviderMemberMatch = "http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/ProviderMemberMatch"
+	BulkMemberMatch     = "http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/BulkMemberMatch"
+	bulkDataServer      = bulkData + "CapabilityStatement/bulk-data"
+	matchGroup          = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-member-match-group"
+	oauthURIs           = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+	securityServices    = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+	udapServices        = "http://fhir.udap.org/CodeSystem/capability-rest-security-service"
 )
 
 // Server is what the statement is about.
@@ -199,6 +200,7 @@ func (s Server) group() resource {
 			{"pdex-p2p-export", DavinciExport},
 			{"bulk-member-match", BulkMemberMatch},
 			{"multi-member-match", BulkMemberMatch},
+			{"provider-member-match", ProviderMemberMatch},
 		},
 	}
 }

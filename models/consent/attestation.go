@@ -136,7 +136,7 @@ func (a Attestation) Signed(in ProviderInput) Reason {
 	for _, npi := range a.Performers {
 		entry, known := in.Directory[npi]
 		switch {
-		case !known || !entry.Active || !entry.InNetwork && !in.OutOfNetwork:
+		case !known || !entry.Active || !entry.InNetwork:
 			return ReasonAttestationDirectory
 		case npi == in.Subject || hasID(in.Organizations, npi):
 		case !slices.ContainsFunc(entry.Organizations, func(org string) bool { return hasID(in.Organizations, org) }):

@@ -32,8 +32,6 @@ type ProviderInput struct {
 	Holder        []string
 	// Directory has an entry for every NPI of the request that the directory knows.
 	Directory map[string]models.Provider
-	// OutOfNetwork lets providers attest who are not under contract.
-	OutOfNetwork bool
 
 	OptOuts       []models.OptOut
 	Relationships []models.Relationship

@@ -89,6 +89,7 @@ type Outcome struct {
 	Grade        string // match.Grade
 	Weights      int64  // the version of the matcher's weights
 	Explanation  []byte // JSON, nil when there is nothing to explain
+	Terms        *Terms // of a match for a provider; written only
 }
 
 // The outcomes.
@@ -113,6 +114,9 @@ func (s *Store) SaveOutcomes(ctx context.Context, jobID string, slice int, outco
 				return []any{uuid.MustParse(jobID), o.Idx, o.Outcome, o.Reason, o.Member, o.Policy, o.ConsentStart, o.ConsentEnd, o.Grade, o.Weights, o.Explanation}, nil
 			}))
 		if err != nil {
+			return err
+		}
+		if err := saveTerms(ctx, tx, jobID, outcomes); err != nil {
 			return err
 		}
 		if err := saveConsents(ctx, tx, consents); err != nil {
@@ -245,6 +249,7 @@ type Group struct {
 	ExpiresAt *time.Time
 	// Organizations identify the client it was made for, "system|value".
 	Organizations []string `bun:",array,nullzero,notnull,default:'{}'"`
+	Asker         *Asker   `bun:"-"` // of a Group made for a provider; written only
 }
 
 // AddMatchedGroup stores a Group and takes its members from the match's outcomes. A member matched more than once is in it
@@ -259,7 +264,7 @@ func AddMatchedGroup(ctx context.Context, tx bun.IDB, g *Group) error {
 	if err != nil {
 		return fmt.Errorf("insert group members: %w", err)
 	}
-	return nil
+	return addTerms(ctx, tx, g)
 }
 
 // OwnGroup returns a client's Group. Another client's is KindNotFound like one that never was.

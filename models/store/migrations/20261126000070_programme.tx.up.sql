@@ -81,3 +81,32 @@ CREATE TABLE list_rejects (
     reason      text NOT NULL,              -- says what is wrong, never what was sent
     PRIMARY KEY (import_id, line)
 );
+
+-- What the people of a provider's match were opened under, for the time when their data are about to leave.
+CREATE TABLE match_terms (
+    job_id    uuid NOT NULL REFERENCES jobs ON DELETE CASCADE,
+    idx       integer NOT NULL,             -- match_outcomes.idx
+    named     text[] NOT NULL,              -- consent.Terms
+    vouched   text[] NOT NULL,
+    purposes  text[] NOT NULL,
+    lines     text[] NOT NULL,              -- of business
+    ends_at   timestamptz,
+    PRIMARY KEY (job_id, idx)
+);
+CREATE TABLE group_terms (
+    group_id  uuid NOT NULL REFERENCES groups ON DELETE CASCADE,
+    member_id uuid NOT NULL,
+    idx       integer NOT NULL,             -- a member may have been asked for more than once
+    named     text[] NOT NULL,
+    vouched   text[] NOT NULL,
+    purposes  text[] NOT NULL,
+    lines     text[] NOT NULL,
+    ends_at   timestamptz,
+    PRIMARY KEY (group_id, member_id, idx)
+);
+-- For whom a provider's Group was made, which is the same for all its members.
+CREATE TABLE group_askers (
+    group_id      uuid PRIMARY KEY REFERENCES groups ON DELETE CASCADE,
+    organizations text[] NOT NULL,          -- canonical identifiers
+    holder        text[] NOT NULL
+);

@@ -1,0 +1,169 @@
+package activities
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"pdexbulk/models"
+	"pdexbulk/models/consent"
+	"pdexbulk/models/fhir"
+	"pdexbulk/models/segment"
+	"pdexbulk/models/store"
+)
+
+const (
+	providerMatchGroup   = pdex + "StructureDefinition/pdex-provider-member-match"
+	providerNoMatchGroup = pdex + "StructureDefinition/pdex-provider-member-no-match"
+	optOutGroup          = pdex + "StructureDefinition/pdex-member-opt-out"
+	providerOutProfile   = pdex + "StructureDefinition/provider-parameters-multi-member-match-bundle-out"
+	optOutScopes         = pdex + "CodeSystem/opt-out-scope"
+)
+
+// judgeAttestations decides for each found member whether the provider who asks may have their data (PDex 2.2.0 Provider Access,
+// BK-12). Whatever is found, the same is asked of the database, so that a member who opted out takes no longer than a stranger.
+func judgeAttestations(ctx context.Context, a *Activities, m matchRun, found []*submitted) error {
+	members := make([]uuid.UUID, len(found))
+	attested := make([]consent.Attestation, len(found))
+	unreadable := make([]bool, len(found))
+	npis := m.params.NPIs()
+	for i, p := range found {
+		members[i] = *p.outcome.Member
+		var err error
+		attested[i], err = consent.ParseAttestation(p.consent)
+		unreadable[i] = err != nil
+		npis = append(npis, attested[i].Performers...)
+	}
+	npis = distinct(npis)
+	directory, err := a.Store.Directory(ctx, npis)
+	if err != nil {
+		return err
+	}
+	optOuts, err := a.Store.OptOutsOf(ctx, members)
+	if err != nil {
+		return err
+	}
+	relationships, err := a.Store.RelationshipsOf(ctx, members, npis)
+	if err != nil {
+		return err
+	}
+	lines, err := a.linesOf(ctx, members)
+	if err != nil {
+		return err
+	}
+	for i, p := range found {
+		belongs := lines[members[i]]
+		d := consent.DecideProvider(consent.ProviderInput{
+			At: m.at, Subject: m.params.NPI, Organizations: m.params.Organizations, Purposes: m.params.Purposes, Holder: a.Holder.IDs,
+			Directory: directory, OptOuts: optOuts[members[i]], Relationships: relationships[members[i]], Line: consent.Strictest(belongs),
+			Attestation: attested[i], Unreadable: unreadable[i], ForeignPatient: slices.Contains(m.params.Foreign, p.outcome.Idx),
+		})
+		p.outcome.Outcome, p.outcome.Reason = string(d.Verdict), string(d.Reason)
+		if d.Verdict == consent.Matched {
+			p.outcome.Terms = &store.Terms{Named: d.Terms.Named, Vouched: d.Terms.Vouched, Purposes: d.Terms.Purposes, End: d.Terms.End}
+			for _, line := range belongs {
+				p.outcome.Terms.Lines = append(p.outcome.Terms.Lines, line.Code)
+			}
+		}
+	}
+	return nil
+}
+
+func distinct(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// linesOf finds the lines of business of members by the Coverages that are held of them. Where no line selects any, nothing is
+// read.
+func (a *Activities) linesOf(ctx context.Context, members []uuid.UUID) (map[uuid.UUID][]models.LineOfBusiness, error) {
+	all, err := a.Store.Lines(ctx)
+	if err != nil {
+		return nil, err
+	}
+	coverages := map[uuid.UUID][][]byte{}
+	if slices.ContainsFunc(all, func(l models.LineOfBusiness) bool { return len(l.Selectors) > 0 }) {
+		err := a.Store.InSnapshot(ctx, a.now(), func(view *store.Snapshot) error {
+			return view.Segments(store.Chunk{}, orNobody(members), []int16{fhir.TypeCoverage}, store.Window{}, func(row *store.Row) error {
+				raw, err := inflated(row)
+				for line := range bytes.Lines(raw) {
+					coverages[row.Member] = append(coverages[row.Member], line)
+				}
+				return err
+			})
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	out := make(map[uuid.UUID][]models.LineOfBusiness, len(members))
+	for _, m := range members {
+		out[m] = consent.LinesOf(coverages[m], all)
+	}
+	return out, nil
+}
+
+// orNobody keeps a list of members from meaning everybody when it is empty.
+func orNobody(members []uuid.UUID) []uuid.UUID {
+	if members == nil {
+		return []uuid.UUID{}
+	}
+	return members
+}
+
+// inflated returns the lines of a whole segment.
+func inflated(row *store.Row) ([]byte, error) {
+	return segment.InflateSum(nil, row.Data, segment.Sum{Lines: row.Lines, RawLen: row.RawLen, CRC: row.CRC, PackedLen: int64(len(row.Data))})
+}
+
+// recheckProvider holds each member against the terms they were opened under: whether they opted out since, whether the
+// relationship stands, whether the attestation is over (PDex 2.2.0 Provider Access, 294). Of a member asked for more than once all
+// terms must hold. Sensitive data, which no consent is there for, stay.
+func recheckProvider(r recheck, entries []store.RosterEntry) ([]access, error) {
+	out := make([]access, len(entries))
+	if len(entries) == 0 {
+		return out, nil
+	}
+	asker, terms, err := r.view.Terms(r.g.ID, store.Chunk{Lo: entries[0].Member, Hi: entries[len(entries)-1].Member})
+	if err != nil {
+		return nil, err
+	}
+	members := make([]uuid.UUID, len(entries))
+	npis := models.NPIs(asker.Organizations)
+	for i, e := range entries {
+		members[i] = e.Member
+		for _, t := range terms[e.Member] {
+			npis = append(npis, t.Named...)
+		}
+	}
+	npis = distinct(npis)
+	directory, err := r.view.Directory(npis)
+	if err != nil {
+		return nil, err
+	}
+	optOuts, err := r.view.OptOutsOf(members)
+	if err != nil {
+		return nil, err
+	}
+	relationships, err := r.view.RelationshipsOf(members, npis)
+	if err != nil {
+		return nil, err
+	}
+	lines, err := r.view.Lines()
+	if err != nil {
+		return nil, err
+	}
+	for i, m := range members {
+		out[i].without = models.ClassSensitive
+		out[i].withheld = len(terms[m]) == 0
+		for _, t := range terms[m] {
+			ok, _ := consent.RecheckProvider(consent.Terms{
+				Named: t.Named, Vouched: t.Vouched, Purposes: t.Purposes, End: t.End, Organizations: asker.Organizations, Holder: asker.Holder,
+			}, optOuts[m], relationships[m], consent.Strictest(consent.LinesNamed(t.Lines, lines)), directory, r.at)
+			out[i].withheld = out[i].withheld || !ok
+		}
+	}
+	return out, nil
+}
