@@ -95,6 +95,7 @@ func Setup(ctx context.Context, p *boot.Process, cfg *Config) error {
 	w.RegisterWorkflow(workflows.Expire)
 	w.RegisterWorkflow(workflows.Sweep)
 	w.RegisterWorkflow(workflows.TrainMatcher)
+	w.RegisterWorkflow(workflows.LoadList)
 	w.RegisterActivity(&activities.Activities{
 		Store: p.Store, Files: p.Blob, Log: p.Log, ImportRoots: p.Config.Work.ImportRoots, Retention: cfg.Retention,
 		Holder:    activities.Holder{Name: cfg.HolderName, IDs: cfg.HolderIDs, SensitiveData: cfg.SensitiveData},
