@@ -19,6 +19,7 @@ import (
 	"pdexbulk/api/audit"
 	"pdexbulk/api/auth"
 	"pdexbulk/models"
+	"pdexbulk/models/blob"
 	"pdexbulk/models/store"
 	"pdexbulk/workflows"
 )
@@ -26,6 +27,7 @@ import (
 // Service serves the routes.
 type Service struct {
 	Store     *store.Store
+	Files     blob.Store
 	Temporal  client.Client
 	TaskQueue string
 	Log       *slog.Logger
@@ -76,6 +78,8 @@ func (s *Service) AddRoutes(api huma.API) {
 	s.addConsentRoutes(api, op)
 	s.addAuditRoutes(api, op)
 	s.addMatchingRoutes(api, op)
+	s.addProgrammeRoutes(api, op)
+	s.addListRoutes(api, op)
 }
 
 // Page is the paging of a list.

@@ -155,7 +155,7 @@ func assemble(p *boot.Process, cfg *Config) (*server, error) {
 	tokens := auth.New(security, p.Store)
 	limits := workflows.Limits{Parallel: cfg.Parallel}
 	operators := &admin.Service{
-		Store: p.Store, Temporal: p.Temporal, TaskQueue: p.Config.Temporal.TaskQueue, Log: p.Log,
+		Store: p.Store, Files: p.Blob, Temporal: p.Temporal, TaskQueue: p.Config.Temporal.TaskQueue, Log: p.Log,
 		Token: cfg.AdminToken.Reveal(), Limits: limits, ImportRoots: p.Config.Work.ImportRoots, Audit: log, Sealer: sealer,
 	}
 	if cfg.AdminFailures > 0 {

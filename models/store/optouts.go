@@ -91,10 +91,12 @@ func present(ctx context.Context, tx pgx.Tx, member uuid.UUID) error {
 		return err
 	}
 	if !held {
-		return models.Errorf(models.KindNotFound, "no member has this id").At("member")
+		return errNoMember()
 	}
 	return nil
 }
+
+func errNoMember() error { return models.Errorf(models.KindNotFound, "no member has this id").At("patient") }
 
 // OptOut returns one opt-out. KindNotFound when there is none.
 func (s *Store) OptOut(ctx context.Context, id string) (models.OptOut, error) {
