@@ -60,6 +60,9 @@ func (c *Caller) MayGet(resourceType string) bool { return c.Scopes.mayOn(resour
 // MaySearch reports whether the caller may search a type (.s).
 func (c *Caller) MaySearch(resourceType string) bool { return c.Scopes.mayOn(resourceType, canSearch) }
 
+// MayCreate reports whether the caller may create resources of a type (.c). Only Consent can be created.
+func (c *Caller) MayCreate(resourceType string) bool { return c.Scopes.mayOn(resourceType, canCreate) }
+
 // MayOperate reports whether the caller may start a match operation, bulk-member-match or provider-member-match.
 //
 // An operation scope in any of its spellings does it. PDex only proposes those scopes ("Scopes for Operations"), so a

@@ -7,12 +7,13 @@ import (
 	"pdexbulk/models"
 )
 
-// access is what a resource scope lets a client do. Create, update and delete are never granted, so they have no bit.
+// access is what a resource scope lets a client do. Update and delete are never granted, so they have no bit.
 type access uint8
 
 const (
 	canRead   access = 1 << iota // r
 	canSearch                    // s
+	canCreate                    // c; of Consent alone, which members' portals send
 	canBoth   = canRead | canSearch
 )
 
@@ -50,7 +51,7 @@ type Scopes struct{ list []scope }
 
 // ParseScopes reads a space-separated list (RFC 6749 section 3.3). It understands system scopes of SMART v2
 // (system/Patient.rs, letters in the order cruds) and v1 (system/*.read, .write, .*), and the PDex operation scopes. What
-// it does not understand it leaves out, as a server may; it also keeps no scope that could never grant a read. A scope
+// it does not understand it leaves out, as a server may; it also keeps no scope that could never grant anything. A scope
 // with a ?query is understood and grants nothing, since the server does not filter by scope.
 func ParseScopes(text string) Scopes {
 	var out Scopes
@@ -79,7 +80,7 @@ func CheckScopes(list []string) error {
 	return nil
 }
 
-// grantable reports whether sc can let anybody read anything.
+// grantable reports whether sc can let anybody do anything.
 func (sc scope) grantable() bool { return sc.operation != "" || (sc.access != 0 && sc.query == "") }
 
 func parseScope(text string) (scope, bool) {
@@ -103,6 +104,9 @@ func parseScope(text string) (scope, bool) {
 		sc.v1 = true
 	default:
 		sc.access, ok = parseActions(actions)
+		if resource != "Consent" {
+			sc.access &^= canCreate
+		}
 	}
 	return sc, ok
 }
@@ -117,6 +121,8 @@ func parseActions(actions string) (a access, ok bool) {
 		}
 		rest = rest[i+1:]
 		switch letter {
+		case 'c':
+			a |= canCreate
 		case 'r':
 			a |= canRead
 		case 's':
@@ -145,15 +151,18 @@ func validResource(name string) bool {
 // resourceScope spells a scope; the v1 spelling is used where it was asked for and says the same.
 func resourceScope(resource string, a access, v1 bool) scope {
 	sc := scope{resource: resource, access: a, v1: v1 && a == canBoth}
-	switch {
-	case sc.v1:
+	if sc.v1 {
 		sc.text = "system/" + resource + ".read"
-	case a == canBoth:
-		sc.text = "system/" + resource + ".rs"
-	case a == canRead:
-		sc.text = "system/" + resource + ".r"
-	default:
-		sc.text = "system/" + resource + ".s"
+		return sc
+	}
+	sc.text = "system/" + resource + "."
+	for _, right := range []struct {
+		access
+		letter string
+	}{{canCreate, "c"}, {canRead, "r"}, {canSearch, "s"}} {
+		if a&right.access != 0 {
+			sc.text += right.letter
+		}
 	}
 	return sc
 }
@@ -171,7 +180,7 @@ func (s Scopes) String() string {
 func (s Scopes) Empty() bool { return len(s.list) == 0 }
 
 // Within narrows what was asked for to what was registered. Only types that the server serves survive, a wildcard asked
-// for by a client registered for some types becomes those types, and writes are gone. Nothing is ever added.
+// for by a client registered for some types becomes those types, and writes but to create a Consent are gone. Nothing is ever added.
 func (s Scopes) Within(registered Scopes, served map[string]bool) Scopes {
 	var out Scopes
 	seen := map[string]bool{}

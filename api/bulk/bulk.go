@@ -96,6 +96,7 @@ func (s *Service) AddRoutes(api huma.API) {
 	s.route(api, http.MethodGet, "/fhir/Group/{id}/_history", "group-history", "Read the versions of a Group of one's own", "", s.groupHistory, pathParameter("id", "Group id"))
 	s.route(api, http.MethodGet, "/fhir/Group", "search-groups", "Search one's own Groups",
 		"Answers a searchset Bundle, the newest Group first; follow its next link for more.", s.searchGroups, groupParameters()...)
+	s.addConsentRoutes(api)
 	job := pathParameter("job", "job id")
 	s.route(api, http.MethodGet, "/fhir/bulk-status/{job}", "job-status", "Poll a job",
 		"202 with X-Progress and Retry-After while it runs, 200 with the manifest when it is done.", s.status, job)

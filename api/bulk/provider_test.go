@@ -34,16 +34,16 @@ func TestProviderMatchKickOff(t *testing.T) {
 	t.Parallel()
 	a := apitest.New(t, nil)
 	npis := map[string]string{"in network": "1982947230", "out of network": "1679576722", "inactive": "1245319599", "unknown": "1003000126"}
-	for name, p := range map[string]models.Provider{
-		"in network": {Active: true, InNetwork: true}, "out of network": {Active: true}, "inactive": {InNetwork: true},
-	} {
-		p.NPI, p.Kind = npis[name], models.ProviderOrganization
-		_, err := a.Store.UpsertProvider(t.Context(), p)
+	enter := func(name string, active, inNetwork bool) {
+		_, err := a.Store.UpsertProvider(t.Context(), models.Provider{NPI: npis[name], Kind: models.ProviderOrganization, Active: active, InNetwork: inNetwork})
 		require.NoError(t, err)
+	}
+	for name := range npis {
+		enter(name, true, true)
 	}
 	known := models.NPISystem + "|" + npis["in network"]
 	headers := []string{apitest.Async, apitest.FHIR, apitest.JSON}
-	for name, tc := range map[string]struct {
+	cases := map[string]struct {
 		caller *apitest.Caller
 		body   string
 		status int
@@ -58,7 +58,12 @@ func TestProviderMatchKickOff(t *testing.T) {
 		"in network":                   {provider(t, a, "clinic", models.ClientProvider, known), parameters(member), http.StatusAccepted},
 		"in network, by OID":           {provider(t, a, "clinic-2", models.ClientProvider, "urn:oid:2.16.840.1.113883.4.6|"+npis["in network"]), parameters(member), http.StatusAccepted},
 		"with a CoverageToLink: KM-06": {provider(t, a, "clinic-3", models.ClientProvider, known), parameters(memberBundle(append(three, part("CoverageToLink", coverage))...)), http.StatusAccepted},
-	} {
+	}
+	// What has become of them since they got their tokens counts.
+	enter("out of network", true, false)
+	enter("inactive", false, true)
+	require.NoError(t, a.Store.DeleteProvider(t.Context(), npis["unknown"], nil))
+	for name, tc := range cases {
 		resp := tc.caller.Do(t, http.MethodPost, providerMatchPath, tc.body, headers...)
 		if tc.status == http.StatusAccepted {
 			require.Equal(t, tc.status, resp.StatusCode, "%s: %s", name, resp.Text)

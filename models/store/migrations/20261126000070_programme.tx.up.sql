@@ -110,3 +110,17 @@ CREATE TABLE group_askers (
     organizations text[] NOT NULL,          -- canonical identifiers
     holder        text[] NOT NULL
 );
+
+-- Consents (pdex-provider-consent) by which members said through a client whether to share with providers. One of a member is
+-- active at a time.
+CREATE TABLE member_consents (
+    id         uuid PRIMARY KEY,
+    member_id  uuid NOT NULL,
+    client_id  text NOT NULL,
+    active     boolean NOT NULL,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    document   text NOT NULL               -- as it was sent
+);
+CREATE UNIQUE INDEX member_consents_active ON member_consents (member_id) WHERE active;
+CREATE INDEX member_consents_member ON member_consents (member_id, id);
