@@ -51,7 +51,7 @@ var matchKinds = map[models.Operation]matchKind{
 			{store.OutcomeConstrained, "ConsentConstrainedMembers", noMatchGroup, "consentconstraint", "Consent Constraint", "Members matched, but constrained by consent"},
 		},
 		life:  func(l GroupLife) time.Duration { return l.Payer },
-		judge: judgeConsents,
+		judge: heedPayers(judgeConsents),
 	},
 	// PDex 2.2.0 Provider Access, "Response".
 	models.OpProviderMemberMatch: {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -15,7 +16,7 @@ import (
 )
 
 const (
-	providerMatchGroup   = pdex + "StructureDefinition/pdex-provider-member-match"
+	providerMatchGroup   = models.ProviderGroupProfile
 	providerNoMatchGroup = pdex + "StructureDefinition/pdex-provider-member-no-match"
 	optOutGroup          = pdex + "StructureDefinition/pdex-member-opt-out"
 	providerOutProfile   = pdex + "StructureDefinition/provider-parameters-multi-member-match-bundle-out"
@@ -62,6 +63,11 @@ func judgeAttestations(ctx context.Context, a *Activities, m matchRun, found []*
 		})
 		p.outcome.Outcome, p.outcome.Reason = string(d.Verdict), string(d.Reason)
 		if d.Verdict == consent.Matched {
+			// The row of the Group bounds what deletes are told and when files end, as a consent does.
+			p.outcome.Policy, p.outcome.ConsentStart, p.outcome.ConsentEnd = consent.PolicyRegular, new(m.at), d.Terms.End
+			if d.Terms.End == nil {
+				p.outcome.ConsentEnd = new(time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC))
+			}
 			p.outcome.Terms = &store.Terms{Named: d.Terms.Named, Vouched: d.Terms.Vouched, Purposes: d.Terms.Purposes, End: d.Terms.End}
 			for _, line := range belongs {
 				p.outcome.Terms.Lines = append(p.outcome.Terms.Lines, line.Code)
@@ -122,48 +128,78 @@ func inflated(row *store.Row) ([]byte, error) {
 // relationship stands, whether the attestation is over (PDex 2.2.0 Provider Access, 294). Of a member asked for more than once all
 // terms must hold. Sensitive data, which no consent is there for, stay.
 func recheckProvider(r recheck, entries []store.RosterEntry) ([]access, error) {
-	out := make([]access, len(entries))
-	if len(entries) == 0 {
-		return out, nil
-	}
-	asker, terms, err := r.view.Terms(r.g.ID, store.Chunk{Lo: entries[0].Member, Hi: entries[len(entries)-1].Member})
-	if err != nil {
-		return nil, err
-	}
 	members := make([]uuid.UUID, len(entries))
-	npis := models.NPIs(asker.Organizations)
 	for i, e := range entries {
 		members[i] = e.Member
-		for _, t := range terms[e.Member] {
-			npis = append(npis, t.Named...)
-		}
 	}
-	npis = distinct(npis)
-	directory, err := r.view.Directory(npis)
+	claim, err := r.view.Claim(r.g.ID, members)
 	if err != nil {
 		return nil, err
 	}
-	optOuts, err := r.view.OptOutsOf(members)
-	if err != nil {
-		return nil, err
-	}
-	relationships, err := r.view.RelationshipsOf(members, npis)
-	if err != nil {
-		return nil, err
-	}
-	lines, err := r.view.Lines()
-	if err != nil {
-		return nil, err
-	}
+	out := make([]access, len(entries))
 	for i, m := range members {
 		out[i].without = models.ClassSensitive
-		out[i].withheld = len(terms[m]) == 0
-		for _, t := range terms[m] {
-			ok, _ := consent.RecheckProvider(consent.Terms{
-				Named: t.Named, Vouched: t.Vouched, Purposes: t.Purposes, End: t.End, Organizations: asker.Organizations, Holder: asker.Holder,
-			}, optOuts[m], relationships[m], consent.Strictest(consent.LinesNamed(t.Lines, lines)), directory, r.at)
+		out[i].withheld = len(claim.Terms[m]) == 0
+		for _, t := range claim.Terms[m] {
+			terms := consent.Terms{
+				Named: t.Named, Vouched: t.Vouched, Purposes: t.Purposes, End: t.End,
+				Organizations: claim.Asker.Organizations, Holder: claim.Asker.Holder,
+			}
+			line := consent.Strictest(consent.LinesNamed(t.Lines, claim.Lines))
+			ok, _ := consent.RecheckProvider(terms, claim.OptOuts[m], claim.Relationships[m], line, claim.Directory, r.at)
 			out[i].withheld = out[i].withheld || !ok
 		}
 	}
 	return out, nil
+}
+
+// heedPayers has members who opted out of sharing with the payer who asks constrained, whatever they consented to elsewhere.
+func heedPayers(judge func(context.Context, *Activities, matchRun, []*submitted) error) func(context.Context, *Activities, matchRun, []*submitted) error {
+	return func(ctx context.Context, a *Activities, m matchRun, found []*submitted) error {
+		if err := judge(ctx, a, m, found); err != nil {
+			return err
+		}
+		members := make([]uuid.UUID, len(found))
+		for i, p := range found {
+			members[i] = *p.outcome.Member
+		}
+		optOuts, err := a.Store.OptOutsOf(ctx, members)
+		if err != nil {
+			return err
+		}
+		for i, p := range found {
+			if out, reason := consent.PayerOptedOut(optOuts[members[i]], m.params.Organizations, m.at); out {
+				grant(&p.outcome, consent.Decision{Reason: reason})
+				p.outcome.Policy, p.outcome.ConsentStart, p.outcome.ConsentEnd = "", nil, nil
+			}
+		}
+		return nil
+	}
+}
+
+// withoutOptedOut keeps back members who have opted out of sharing with the payer whose Group they are in.
+func withoutOptedOut(check func(recheck, []store.RosterEntry) ([]access, error)) func(recheck, []store.RosterEntry) ([]access, error) {
+	return func(r recheck, entries []store.RosterEntry) ([]access, error) {
+		out, err := check(r, entries)
+		if err != nil {
+			return nil, err
+		}
+		payer, err := r.view.Requester(r.g)
+		if err != nil {
+			return nil, err
+		}
+		members := make([]uuid.UUID, len(entries))
+		for i, e := range entries {
+			members[i] = e.Member
+		}
+		optOuts, err := r.view.OptOutsOf(members)
+		if err != nil {
+			return nil, err
+		}
+		for i, m := range members {
+			optedOut, _ := consent.PayerOptedOut(optOuts[m], payer, r.at)
+			out[i].withheld = out[i].withheld || optedOut
+		}
+		return out, nil
+	}
 }

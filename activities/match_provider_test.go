@@ -278,3 +278,80 @@ func TestLines(t *testing.T) {
 	require.Equal(t, []string{"our-0"}, patients, "OP-11: the other is not that payer's")
 	require.Equal(t, []string{"matched permitted", "constrained opt-out-payer"}, b.askProvider(treated(0), treated(1)).reasons())
 }
+
+// TestPayerOptOut: a member may opt out of sharing with a payer as well (OP-11), at the match and at any time after it.
+func TestPayerOptOut(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.members(2)
+	id, params := b.submit(5, []ask{theirs(0), theirs(1)})
+	b.optOut("our-1", models.OptOutPayer, "urn:payers|somebody-else")
+	b.optOut("our-1", models.OptOutGlobal, "") // is about providers
+	require.Len(t, b.answer(id, params).groups["match"].Member, 2)
+	patients := func() (ids []string, job *models.Job) {
+		job, _, lines := b.export(models.OpDataExport, models.ExportParams{GroupID: params.GroupID})
+		for _, line := range lines["Patient"] {
+			p, err := fhir.ParsePatient([]byte(line))
+			require.NoError(t, err)
+			ids = append(ids, p.ID)
+		}
+		slices.Sort(ids)
+		return ids, job
+	}
+	ids, job := patients()
+	require.Equal(t, []string{"our-0", "our-1"}, ids)
+	gone, err := b.Store.Withdrawn(t.Context(), job, params.GroupID, nil, b.now())
+	require.NoError(t, err)
+	require.False(t, gone)
+
+	b.pass(time.Minute)
+	b.optOut("our-1", models.OptOutPayer, requesterID)
+	gone, err = b.Store.Withdrawn(t.Context(), job, params.GroupID, nil, b.now())
+	require.NoError(t, err)
+	require.True(t, gone, "a file that was written before is not handed out any more")
+	ids, job = patients()
+	require.Equal(t, []string{"our-0"}, ids)
+	gone, err = b.Store.Withdrawn(t.Context(), job, params.GroupID, nil, b.now())
+	require.NoError(t, err)
+	require.False(t, gone)
+	id, params = b.submit(5, []ask{theirs(0), theirs(1)})
+	r := b.answer(id, params)
+	require.Len(t, r.groups["consentconstraint"].Member, 1)
+	require.Equal(t, "opt-out-payer", r.outcomes[1].Reason)
+}
+
+// TestProviderFilesWithdrawn: what was written before an opt-out is not handed out after it, whatever kind it is of.
+func TestProviderFilesWithdrawn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.members(3)
+	b.practice(models.TreatmentByAttestation, true)
+	r := b.askProvider(treated(0), treated(1), treated(2))
+	job, _, _ := b.export(models.OpDataExport, models.ExportParams{GroupID: r.groupID})
+	check := func(gone bool, late ...string) {
+		t.Helper()
+		got, err := b.Store.Withdrawn(t.Context(), job, r.groupID, nil, b.now())
+		require.NoError(t, err)
+		require.Equal(t, gone, got)
+		members, err := b.Store.LateOptOuts(t.Context(), job, r.groupID, nil, b.now())
+		require.NoError(t, err)
+		require.Len(t, members, len(late))
+		for _, patient := range late {
+			require.Contains(t, members, models.MemberID(patient))
+			of, err := b.Store.LateOptOutsOf(t.Context(), job, r.groupID, models.MemberID(patient), b.now())
+			require.NoError(t, err)
+			require.Len(t, of, 1)
+		}
+	}
+	check(false)
+	b.pass(2 * time.Hour)
+	b.optOut("our-1", models.OptOutProvider, doctorNPI)
+	check(false, "our-1")
+	id := b.optOut("our-2", models.OptOutGlobal, "")
+	check(true, "our-1")
+	_, err := b.Store.RevokeOptOut(t.Context(), id, b.now(), "x", models.RevokedByMember)
+	require.NoError(t, err)
+	check(false, "our-1")
+	job, _, _ = b.export(models.OpDataExport, models.ExportParams{GroupID: r.groupID})
+	check(false)
+}

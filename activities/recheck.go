@@ -22,7 +22,7 @@ type recheck struct {
 // rechecks decide, by the profile of the Group that is exported, what may leave of each entry's data. The answers come in the
 // order of the entries. A Group of any other profile is not exported.
 var rechecks = map[string]func(recheck, []store.RosterEntry) ([]access, error){
-	matchGroup:         recheckConsents,
+	matchGroup:         withoutOptedOut(recheckConsents),
 	providerMatchGroup: recheckProvider,
 }
 

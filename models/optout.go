@@ -140,13 +140,17 @@ const (
 	npiOID    = "urn:oid:2.16.840.1.113883.4.6"
 )
 
-// CanonicalID gives the ways to write one identifier one form: an NPI is written bare, whatever its system was written as,
-// everything else stays system|value.
+// CanonicalID gives the ways to write one identifier one form: a valid NPI is written bare, whatever its system was written as, and
+// everything else as system|value.
 func CanonicalID(id string) string {
 	for _, system := range []string{NPISystem, npiOID} {
 		for _, sep := range []string{"|", "#"} {
-			if value, ok := strings.CutPrefix(id, system+sep); ok {
+			value, ok := strings.CutPrefix(id, system+sep)
+			switch {
+			case ok && ValidNPI(value):
 				return value
+			case ok:
+				return NPISystem + "|" + value
 			}
 		}
 	}

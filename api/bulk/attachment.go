@@ -49,7 +49,7 @@ func (s *Service) attachment(w http.ResponseWriter, r *http.Request, caller *aut
 		return unknown
 	}
 	if err == nil && params.GroupID != "" {
-		gone, werr := s.Store.WithdrawnMember(r.Context(), job, params.GroupID, b.Member, s.now())
+		gone, werr := s.withdrawnMember(r.Context(), job, params.GroupID, b.Member)
 		if gone {
 			return unknown
 		}

@@ -89,7 +89,9 @@ func TestMemberConsents(t *testing.T) {
 		require.Len(t, out, b.Total)
 		return out
 	}
-	id := func(r *apitest.Answer) string { return r.Header.Get("Location")[strings.LastIndexByte(r.Header.Get("Location"), '/')+1:] }
+	id := func(r *apitest.Answer) string {
+		return r.Header.Get("Location")[strings.LastIndexByte(r.Header.Get("Location"), '/')+1:]
+	}
 	require.Equal(t, []string{id(permitted) + " active", id(again) + " inactive", id(denied) + " inactive"}, found(c, "patient=our-1"))
 	require.Equal(t, []string{id(permitted) + " active"}, found(c, "patient=Patient/our-1&category=provider-access&status=active"))
 	require.Equal(t, []string{id(denied) + " inactive"}, found(c, "_id="+id(denied)))

@@ -65,7 +65,7 @@ func (s *Service) export(w http.ResponseWriter, r *http.Request, c *auth.Caller,
 	if err != nil {
 		return err
 	}
-	if asked.profile == providerMatchGroup {
+	if asked.profile == models.ProviderGroupProfile {
 		if err := providerRules(&params, c.ValueBased); err != nil {
 			return err
 		}

@@ -227,7 +227,7 @@ func (a *asked) exportType(value string) (string, *models.Error) {
 	switch {
 	case a.op != models.OpDataExport:
 		return "", models.Errorf(models.KindInvalid, "this parameter belongs to $davinci-data-export")
-	case a.profile == providerMatchGroup:
+	case a.profile == models.ProviderGroupProfile:
 		return providerType(value)
 	case value == p2pExport:
 		return value, nil

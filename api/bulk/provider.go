@@ -3,9 +3,13 @@ package bulk
 import (
 	"context"
 	"slices"
+	"time"
+
+	"github.com/google/uuid"
 
 	"pdexbulk/api/auth"
 	"pdexbulk/models"
+	"pdexbulk/models/consent"
 )
 
 // providerMatch is $provider-member-match (PDex 2.2.0, OperationDefinition ProviderMemberMatch). Its MemberBundles have no
@@ -20,11 +24,6 @@ var providerMatch = matchKind{
 	},
 	admit: admitProvider,
 }
-
-// The profiles of the Groups that are exported.
-const (
-	providerMatchGroup = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-provider-member-match"
-)
 
 // The exportTypes of a provider's Group (PDex 2.2.0 Provider Access, 297).
 const (
@@ -77,4 +76,29 @@ func providerRules(p *models.ExportParams, valueBased bool) error {
 	}
 	p.ValueBased = valueBased
 	return nil
+}
+
+// optedOut reports whether one of the members of a provider's Group, of whom an export's file may hold data and who have opted out of
+// something since, may not be handed to that provider any more.
+func (s *Service) optedOut(ctx context.Context, groupID string, members []uuid.UUID, at time.Time) (bool, error) {
+	if len(members) == 0 {
+		return false, nil
+	}
+	claim, err := s.Store.Claim(ctx, groupID, members)
+	if err != nil {
+		return false, err
+	}
+	for _, m := range members {
+		for _, t := range claim.Terms[m] {
+			terms := consent.Terms{
+				Named: t.Named, Vouched: t.Vouched, Purposes: t.Purposes, End: t.End,
+				Organizations: claim.Asker.Organizations, Holder: claim.Asker.Holder,
+			}
+			line := consent.Strictest(consent.LinesNamed(t.Lines, claim.Lines))
+			if ok, _ := consent.RecheckProvider(terms, claim.OptOuts[m], claim.Relationships[m], line, claim.Directory, at); !ok {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }

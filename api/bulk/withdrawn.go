@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"pdexbulk/models"
 )
 
@@ -36,5 +38,26 @@ func (s *Service) withdrawn(ctx context.Context, job *models.Job, f *models.JobF
 	if p.GroupID == "" {
 		return false, nil
 	}
-	return s.Store.Withdrawn(ctx, job, p.GroupID, f, s.now())
+	gone, err := s.Store.Withdrawn(ctx, job, p.GroupID, f, s.now())
+	if err != nil || gone {
+		return gone, err
+	}
+	late, err := s.Store.LateOptOuts(ctx, job, p.GroupID, f, s.now())
+	if err != nil {
+		return false, err
+	}
+	return s.optedOut(ctx, p.GroupID, late, s.now())
+}
+
+// withdrawnMember is withdrawn for what a Group's export has of one member.
+func (s *Service) withdrawnMember(ctx context.Context, job *models.Job, groupID string, member uuid.UUID) (bool, error) {
+	gone, err := s.Store.WithdrawnMember(ctx, job, groupID, member, s.now())
+	if err != nil || gone {
+		return gone, err
+	}
+	late, err := s.Store.LateOptOutsOf(ctx, job, groupID, member, s.now())
+	if err != nil {
+		return false, err
+	}
+	return s.optedOut(ctx, groupID, late, s.now())
 }

@@ -41,7 +41,9 @@ func ParseMemberConsent(consentJSON []byte) (m MemberConsent, err error) {
 		return slices.ContainsFunc(c.Category, func(concept fhir.CodeableConcept) bool { return concept.Has(system, code) })
 	}
 	switch {
-	case c.Meta == nil || !slices.ContainsFunc(c.Meta.Profile, func(p string) bool { return p == MemberConsentProfile || strings.HasPrefix(p, MemberConsentProfile+"|") }):
+	case c.Meta == nil || !slices.ContainsFunc(c.Meta.Profile, func(p string) bool {
+		return p == MemberConsentProfile || strings.HasPrefix(p, MemberConsentProfile+"|")
+	}):
 		return fault("Consent.meta.profile", "must name the profile pdex-provider-consent")
 	case c.Status != "active":
 		return fault("Consent.status", "must be active")

@@ -96,7 +96,9 @@ func present(ctx context.Context, tx pgx.Tx, member uuid.UUID) error {
 	return nil
 }
 
-func errNoMember() error { return models.Errorf(models.KindNotFound, "no member has this id").At("patient") }
+func errNoMember() error {
+	return models.Errorf(models.KindNotFound, "no member has this id").At("patient")
+}
 
 // OptOut returns one opt-out. KindNotFound when there is none.
 func (s *Store) OptOut(ctx context.Context, id string) (models.OptOut, error) {

@@ -3,12 +3,15 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"pdexbulk/models"
 )
 
 // Terms are what a member of a provider's match was opened under, see consent.Terms. Lines are codes of lines of business.
@@ -55,28 +58,63 @@ func addTerms(ctx context.Context, tx bun.IDB, g *Group) error {
 	return nil
 }
 
-// Terms returns the terms of the members of a chunk of a provider's Group, by member, and for whom the Group was made.
-func (v *Snapshot) Terms(groupID string, c Chunk) (Asker, map[uuid.UUID][]Terms, error) {
-	var asker Asker
-	err := v.tx.QueryRow(v.ctx, `SELECT organizations, holder FROM group_askers WHERE group_id = $1`, groupID).Scan(&asker.Organizations, &asker.Holder)
+// Claim is all that decides whether members may still be handed to the provider whose Group they are in.
+type Claim struct {
+	Asker         Asker
+	Terms         map[uuid.UUID][]Terms
+	OptOuts       map[uuid.UUID][]models.OptOut
+	Relationships map[uuid.UUID][]models.Relationship
+	Directory     map[string]models.Provider
+	Lines         []models.LineOfBusiness // all there are
+}
+
+// Claim reads what decides about members of a provider's Group, in a few queries whatever their number. Opt-outs are those of now.
+func (s *Store) Claim(ctx context.Context, groupID string, members []uuid.UUID) (Claim, error) {
+	return claim(ctx, s.Pool, groupID, members)
+}
+
+// Claim is the Store's, as of when the snapshot was opened.
+func (v *Snapshot) Claim(groupID string, members []uuid.UUID) (Claim, error) {
+	return claim(v.ctx, v.tx, groupID, members)
+}
+
+func claim(ctx context.Context, q querier, groupID string, members []uuid.UUID) (c Claim, err error) {
+	rows, err := q.Query(ctx, `SELECT organizations, holder FROM group_askers WHERE group_id = $1`, groupID)
 	if err != nil {
-		return asker, nil, fmt.Errorf("select asker: %w", err)
+		return c, fmt.Errorf("select asker: %w", err)
 	}
-	rows, err := v.tx.Query(v.ctx, `SELECT member_id, named, vouched, purposes, lines, ends_at FROM group_terms
-		WHERE group_id = $1 AND member_id BETWEEN $2 AND $3 ORDER BY member_id, idx`, groupID, c.Lo, c.Hi)
+	if c.Asker, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Asker]); err != nil {
+		return c, fmt.Errorf("read asker: %w", err)
+	}
+	rows, err = q.Query(ctx, `SELECT t.member_id, t.named, t.vouched, t.purposes, t.lines, t.ends_at
+		FROM unnest($2::uuid[]) AS k(id) JOIN group_terms t ON t.group_id = $1 AND t.member_id = k.id`, groupID, members)
 	if err != nil {
-		return asker, nil, fmt.Errorf("select terms: %w", err)
+		return c, fmt.Errorf("select terms: %w", err)
 	}
-	out := map[uuid.UUID][]Terms{}
+	c.Terms = map[uuid.UUID][]Terms{}
+	npis := models.NPIs(c.Asker.Organizations)
 	var member uuid.UUID
 	var t Terms
 	_, err = pgx.ForEachRow(rows, []any{&member, &t.Named, &t.Vouched, &t.Purposes, &t.Lines, &t.End}, func() error {
-		out[member] = append(out[member], t)
+		c.Terms[member] = append(c.Terms[member], t)
+		npis = append(npis, t.Named...)
 		t = Terms{}
 		return nil
 	})
 	if err != nil {
-		return asker, nil, fmt.Errorf("read terms: %w", err)
+		return c, fmt.Errorf("read terms: %w", err)
 	}
-	return asker, out, nil
+	slices.Sort(npis)
+	npis = slices.Compact(npis)
+	if c.Directory, err = directory(ctx, q, npis); err != nil {
+		return c, err
+	}
+	if c.OptOuts, err = optOutsOf(ctx, q, members); err != nil {
+		return c, err
+	}
+	if c.Relationships, err = relationshipsOf(ctx, q, members, npis); err != nil {
+		return c, err
+	}
+	c.Lines, err = lines(ctx, q, `SELECT `+lineColumns+` FROM lines_of_business ORDER BY code`)
+	return c, err
 }

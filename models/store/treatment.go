@@ -109,11 +109,6 @@ func (s *Store) RelationshipsOf(ctx context.Context, members []uuid.UUID, npis [
 	return relationshipsOf(ctx, s.Pool, members, npis)
 }
 
-// RelationshipsOf is the Store's, as of when the snapshot was opened.
-func (v *Snapshot) RelationshipsOf(members []uuid.UUID, npis []string) (map[uuid.UUID][]models.Relationship, error) {
-	return relationshipsOf(v.ctx, v.tx, members, npis)
-}
-
 func relationshipsOf(ctx context.Context, q querier, members []uuid.UUID, npis []string) (map[uuid.UUID][]models.Relationship, error) {
 	list, err := relationships(ctx, q, `SELECT `+relationshipColumns+` FROM unnest($1::uuid[]) AS k(id)
 		JOIN treatment_relationships r ON r.member_id = k.id WHERE r.npi = ANY($2)`, members, npis)
@@ -130,11 +125,6 @@ func relationshipsOf(ctx context.Context, q querier, members []uuid.UUID, npis [
 // Directory returns the directory's entries of the given NPIs, by NPI. Those it does not know are not in the map.
 func (s *Store) Directory(ctx context.Context, npis []string) (map[string]models.Provider, error) {
 	return directory(ctx, s.Pool, npis)
-}
-
-// Directory is the Store's, as of when the snapshot was opened.
-func (v *Snapshot) Directory(npis []string) (map[string]models.Provider, error) {
-	return directory(v.ctx, v.tx, npis)
 }
 
 func directory(ctx context.Context, q querier, npis []string) (map[string]models.Provider, error) {
@@ -170,11 +160,6 @@ func lines(ctx context.Context, q querier, sql string, args ...any) ([]models.Li
 // Lines returns all lines of business by code. There are few of them.
 func (s *Store) Lines(ctx context.Context) ([]models.LineOfBusiness, error) {
 	return lines(ctx, s.Pool, `SELECT `+lineColumns+` FROM lines_of_business ORDER BY code`)
-}
-
-// Lines is the Store's, as of when the snapshot was opened.
-func (v *Snapshot) Lines() ([]models.LineOfBusiness, error) {
-	return lines(v.ctx, v.tx, `SELECT `+lineColumns+` FROM lines_of_business ORDER BY code`)
 }
 
 // maxLines bounds the lines of business, because decisions read them all.

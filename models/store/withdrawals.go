@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"pdexbulk/models"
 )
@@ -22,7 +23,47 @@ var withdrawals = map[string]string{
 		UNION ALL SELECT member_id, true FROM consents WHERE state = 'active' AND ends_at > $2 AND ends_at <= $3 AND requester = ANY($4)
 		UNION ALL SELECT member_id, starts_at > $3 OR ends_at <= $3 FROM consents
 			WHERE state = 'active' AND submitted_at > $2 AND requester = ANY($4) AND (policy = 'regular' OR starts_at > $3 OR ends_at <= $3)
+		UNION ALL SELECT member_id, true FROM opt_outs o WHERE scope = 'payer-specific' AND ` + lateOptOut + `
+			AND (target = ANY($4) OR '` + models.NPISystem + `|' || target = ANY($4))
 		UNION ALL SELECT member_id, true FROM group_members WHERE group_id = $1 AND consent_end > $2 AND consent_end <= $3`,
+	// Whether an opt-out of another scope is from this provider is more than a query can say, see LateOptOuts.
+	models.ProviderGroupProfile: `
+		SELECT member_id, true AS whole FROM opt_outs o WHERE scope = 'global' AND ` + lateOptOut + ` AND $4::text[] IS NOT NULL
+		UNION ALL SELECT member_id, true FROM group_members WHERE group_id = $1 AND consent_end > $2 AND consent_end <= $3`,
+}
+
+// lateOptOut selects the opt-outs that stand at $3 and did not at $2.
+const lateOptOut = `o.revoked_at IS NULL AND greatest(o.created_at, o.starts_at) > $2 AND o.starts_at <= greatest($3, o.created_at) AND o.ends_at > $3`
+
+// LateOptOuts returns the members in a file of a provider's Group's export, or with nil in any of them, who have opted out since it
+// was written of something less than all, and of whom it may hold data.
+func (s *Store) LateOptOuts(ctx context.Context, job *models.Job, groupID string, f *models.JobFile, at time.Time) ([]uuid.UUID, error) {
+	lo, hi, err := s.span(ctx, job.ID, f)
+	if err != nil {
+		return nil, err
+	}
+	return s.lateOptOuts(ctx, job, groupID, lo, hi, at)
+}
+
+// LateOptOutsOf is LateOptOuts for what a Group's export has of one member.
+func (s *Store) LateOptOutsOf(ctx context.Context, job *models.Job, groupID string, member uuid.UUID, at time.Time) ([]uuid.UUID, error) {
+	return s.lateOptOuts(ctx, job, groupID, member, member, at)
+}
+
+func (s *Store) lateOptOuts(ctx context.Context, job *models.Job, groupID string, lo, hi uuid.UUID, at time.Time) ([]uuid.UUID, error) {
+	rows, err := s.Pool.Query(ctx, `SELECT DISTINCT m.member_id FROM opt_outs o JOIN group_members m ON m.group_id = $1 AND m.member_id = o.member_id
+		JOIN groups g ON g.id = m.group_id AND g.profile = $7
+		WHERE o.scope <> 'global' AND `+lateOptOut+` AND m.member_id BETWEEN $4 AND $5
+		  AND NOT EXISTS (SELECT FROM export_withheld w WHERE w.job_id = $6 AND w.member_id = m.member_id AND w.whole)
+		ORDER BY m.member_id`, groupID, job.TransactionTime.Add(-lateness), at, lo, hi, job.ID, models.ProviderGroupProfile)
+	if err != nil {
+		return nil, fmt.Errorf("select late opt-outs: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, fmt.Errorf("read late opt-outs: %w", err)
+	}
+	return out, nil
 }
 
 // lateness is how long what was said may take to be seen: the clocks of the processes differ, and a commit takes its time. What

@@ -41,6 +41,7 @@ END $$;
 -- Saying the same thing twice makes one row.
 CREATE UNIQUE INDEX opt_outs_standing ON opt_outs (member_id, scope, target, starts_at, ends_at) WHERE revoked_at IS NULL;
 CREATE INDEX opt_outs_id ON opt_outs (id);
+CREATE INDEX opt_outs_since ON opt_outs ((greatest(created_at, starts_at))) WHERE revoked_at IS NULL;
 CREATE INDEX treatment_relationships_id ON treatment_relationships (id);
 
 CREATE TABLE lines_of_business (
