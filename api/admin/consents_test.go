@@ -113,8 +113,8 @@ func TestAdminConsents(t *testing.T) {
 	require.Equal(t, http.StatusOK, resp.StatusCode, resp.Text)
 	require.Contains(t, resp.Text, `"state":"revoked"`)
 	require.Contains(t, resp.Text, `"revokeReason":"she rang"`)
-	// Over FHIR there are none.
+	// Over FHIR there are none: the Consents there are those of members' portals.
 	payer := a.Client(t, "payer", models.ClientPayer, "")
-	payer.Do(t, http.MethodGet, "/fhir/Consent/"+id, "").Refused(t, 404)
-	payer.Do(t, http.MethodGet, "/fhir/Consent", "").Refused(t, 404)
+	payer.Do(t, http.MethodGet, "/fhir/Consent/"+id, "").Refused(t, 403)
+	payer.Do(t, http.MethodGet, "/fhir/Consent", "").Refused(t, 403)
 }

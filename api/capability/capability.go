@@ -18,6 +18,8 @@ const (
 	ProviderMemberMatch = "http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/ProviderMemberMatch"
 	BulkMemberMatch     = "http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/BulkMemberMatch"
 	bulkDataServer      = bulkData + "CapabilityStatement/bulk-data"
+	providerMatchGroup  = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-provider-member-match"
+	providerConsent     = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-provider-consent"
 	matchGroup          = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-member-match-group"
 	oauthURIs           = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 	securityServices    = "http://terminology.hl7.org/CodeSystem/restful-security-service"
@@ -38,6 +40,8 @@ type Server struct {
 	Types []string
 	// Search are the search parameters of Group.
 	Search []SearchParam
+	// Consents are the search parameters of Consent.
+	Consents []SearchParam
 	// Filters are the search parameters that _typeFilter takes, by type. Group's own are those of Search.
 	Filters map[string][]SearchParam
 }
@@ -176,6 +180,9 @@ func (s Server) resources() []resource {
 				{Name: "url", Definition: "http://hl7.org/fhir/SearchParameter/conformance-url", Type: "uri"},
 				{Name: "name", Definition: "http://hl7.org/fhir/SearchParameter/conformance-name", Type: "string"},
 			}
+		case "Consent":
+			r.SupportedProfile, r.SearchParam = []string{providerConsent}, s.Consents
+			r.Interaction = []interaction{{"create"}, {"read"}, {"search-type"}}
 		case "Group":
 			r, group = s.group(), true
 		}
@@ -190,7 +197,7 @@ func (s Server) resources() []resource {
 func (s Server) group() resource {
 	return resource{
 		Type:             "Group",
-		SupportedProfile: []string{matchGroup},
+		SupportedProfile: []string{matchGroup, providerMatchGroup},
 		Interaction:      []interaction{{"read"}, {"vread"}, {"history-instance"}, {"search-type"}},
 		SearchParam:      s.Search,
 		Operation: []Operation{

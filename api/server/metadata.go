@@ -26,9 +26,12 @@ type metadata struct {
 }
 
 func newMetadata(about capability.Server, log *slog.Logger) (*metadata, error) {
-	var groups []capability.SearchParam
+	var groups, consents []capability.SearchParam
 	for _, p := range bulk.GroupSearch {
 		groups = append(groups, capability.SearchParam{Name: p.Name, Type: p.Type, Definition: p.Definition})
+	}
+	for _, p := range bulk.ConsentSearch {
+		consents = append(consents, capability.SearchParam{Name: p.Name, Type: p.Type, Definition: p.Definition})
 	}
 	filters := map[string][]capability.SearchParam{}
 	for code := int16(1); fhir.TypeName(code) != ""; code++ {
@@ -37,7 +40,7 @@ func newMetadata(about capability.Server, log *slog.Logger) (*metadata, error) {
 			filters[name] = append(filters[name], capability.SearchParam{Name: p.Name, Type: string(p.Kind)})
 		}
 	}
-	about.Version, about.Types, about.Search, about.Filters = version, resourceTypes(), groups, filters
+	about.Version, about.Types, about.Search, about.Consents, about.Filters = version, resourceTypes(), groups, consents, filters
 	body, err := capability.Build(about)
 	if err != nil {
 		return nil, fmt.Errorf("write the CapabilityStatement: %w", err)

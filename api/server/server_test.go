@@ -159,7 +159,7 @@ func TestMetadataIsTrue(t *testing.T) {
 		}
 	}
 	require.Equal(t, served, declared)
-	require.Equal(t, map[string]bool{"/Group": true, "/OperationDefinition": true}, reads)
+	require.Equal(t, map[string]bool{"/Consent": true, "/Group": true, "/OperationDefinition": true}, reads)
 	require.Equal(t, servedReads, reads)
 	require.Equal(t, servedSearches, searches)
 	require.Equal(t, "http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/BulkMemberMatch", definitions["/Group/$bulk-member-match"])
@@ -167,7 +167,7 @@ func TestMetadataIsTrue(t *testing.T) {
 	require.Equal(t, "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/group-export", definitions["/Group/$export"])
 
 	// The search parameters that are declared are taken: by the search where there is one, else by _typeFilter.
-	c := a.Client(t, "payer", models.ClientPayer, "")
+	c := a.Client(t, "backend", models.ClientBackend, "")
 	for _, r := range s.Rest[0].Resource {
 		require.NotEmpty(t, r.SearchParam, r.Type)
 		for _, p := range r.SearchParam {
