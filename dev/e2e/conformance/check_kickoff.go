@@ -230,10 +230,6 @@ var dataExportChecks = []check{
 			body(named("_outputFormat", "application/fhir+ndjson")+","+named("_elements", "id")+","+named("_type", "Patient")+","+named("exportType", p2p)))
 		t.refused("type level", t.call(c, http.MethodPost, "Group/$davinci-data-export", posting(), body("")), 400, 404, 405)
 	}},
-	{id: "KD-09", about: "a second match makes another Group, and both can be used", run: func(t *T) {
-		t.providers()
-		t.fail("there are providers, and no check for them")
-	}},
 }
 
 // operations returns the operations that the CapabilityStatement names on a type, "" for the system: name to definition.
@@ -248,13 +244,6 @@ func (t *T) operations(typ string) map[string]string {
 		out[op.Get("name").Str] = op.Get("definition").Str
 	}
 	return out
-}
-
-// providers ends the check when the server has nothing for providers.
-func (t *T) providers() {
-	if t.operations("Group")["provider-member-match"] == "" {
-		t.na("no Groups of providers: the CapabilityStatement does not name provider-member-match")
-	}
 }
 
 var matchChecks = []check{

@@ -154,14 +154,6 @@ var parameterChecks = []check{
 			t.refused(other, t.call(c, http.MethodPost, path, posting(), body(named("exportType", other))), 400)
 		}
 	}},
-	{id: "PM-24", about: "exportTypes of a provider's Group", run: func(t *T) {
-		t.providers()
-		t.fail("there are providers, and no check for them")
-	}},
-	{id: "PM-25", about: "provider-delta without _since", run: func(t *T) {
-		t.providers()
-		t.fail("there are providers, and no check for them")
-	}},
 	{id: "PM-26", about: "exportType cut off at # is a 400; as Canonical, Uri, String and Code it is taken", run: func(t *T) {
 		c, id := t.group()
 		path := "Group/" + id + "/$davinci-data-export"

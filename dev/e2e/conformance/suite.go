@@ -93,7 +93,8 @@ func registry() (map[string]check, error) {
 	all := map[string]check{}
 	for _, group := range [][]check{
 		kickoffChecks, dataExportChecks, statusChecks, heldChecks, manifestChecks, downloadChecks, deleteChecks, parameterChecks, filterChecks,
-		errorChecks, capabilityChecks, smartChecks, udapChecks, matchChecks, bucketChecks, consentChecks, groupChecks, auditChecks, limitChecks, releaseChecks,
+		errorChecks, capabilityChecks, smartChecks, udapChecks, matchChecks, bucketChecks, consentChecks, groupChecks, auditChecks, limitChecks,
+		releaseChecks, providerChecks,
 	} {
 		for _, c := range group {
 			if _, twice := all[c.id]; twice {

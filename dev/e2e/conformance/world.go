@@ -59,6 +59,7 @@ type world struct {
 	groups     once[*payers]
 	matrix     once[*matrix]
 	overridden once[*overridden]
+	care       once[*care]
 	jobAway    *client.Job // done before the database went away
 	clientAway *client.Client
 }
