@@ -15,8 +15,8 @@ RACE = $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && [ "$$($(GO) env CG
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: dev ## run the main job from end to end on a stack of its own, and check the result
-	@$(BIN)/dev demo
+demo: dev ## run the main job from end to end on a stack of its own, and check the result; PROVIDER=1 for that of a provider
+	@$(BIN)/dev demo $(if $(PROVIDER),--provider)
 
 run: dev ## bring up a stack that keeps its data, with URLs and curl lines; Ctrl-C stops it
 	@exec $(BIN)/dev run

@@ -59,6 +59,7 @@ func runDemo(ctx context.Context, args []string) (int, error) {
 	o := demo.Options{Out: os.Stdout}
 	f.IntVar(&o.Members, "members", 0, "members on the roster (default 200)")
 	f.IntVar(&o.Ask, "ask", 0, "people the other payer asks for (default 60)")
+	f.BoolVar(&o.Provider, "provider", false, "tell the story of a provider instead")
 	if err := f.Parse(args); err != nil {
 		return 2, err
 	}

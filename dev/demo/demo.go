@@ -32,8 +32,10 @@ import (
 type Options struct {
 	Members int // on the roster; 0 means seed.DemoMembers
 	Ask     int // people the other payer asks for; 0 means 60
-	Dir     string
-	Out     io.Writer
+	// Provider has a clinic ask for its patients instead.
+	Provider bool
+	Dir      string
+	Out      io.Writer
 }
 
 // Requester is the payer that asks.
@@ -78,6 +80,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.sys.Stop(context.WithoutCancel(ctx))) }()
 	r.say("stack", "Postgres, Temporal, api and worker are up; api at %s, Temporal UI at %s", r.sys.Root, r.sys.Stack.TemporalUIURL)
+	if o.Provider {
+		return r.provider(ctx)
+	}
 	return r.exchange(ctx)
 }
 
