@@ -121,8 +121,6 @@ type ExportParams struct {
 	// ServiceFrom leaves out what was finished before that day (days since 1970-01-01).
 	ServiceFrom *int32 `json:"serviceFrom,omitempty"`
 	ExportType  string `json:"exportType,omitempty"`
-	// ValueBased lets out what claims cost: for providers with a value-based contract.
-	ValueBased bool `json:"valueBased,omitempty"`
 	// Patients limits the export to these Patient ids; empty means all.
 	Patients []string `json:"patients,omitempty"`
 	// TypeFilter and Elements are the parameters as they were given; they were understood at kick-off.

@@ -13,7 +13,6 @@ import (
 
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
-	"pdexbulk/models/match"
 	"pdexbulk/models/store"
 )
 
@@ -29,7 +28,7 @@ func (s *Service) addProgrammeRoutes(api huma.API, op func(method, path, id, sum
 		o.Metadata = map[string]any{RoleKey: roles, PersonKey: true}
 		return o
 	}
-	huma.Register(api, editors(op(http.MethodPost, "/admin/members/search", "search-members", "Find members by Patient id or by card", http.StatusOK)), s.searchMembers)
+	huma.Register(api, editors(op(http.MethodPost, "/admin/members/search", "search-members", "Find a member by Patient id", http.StatusOK)), s.searchMembers)
 
 	huma.Register(api, editors(op(http.MethodPost, "/admin/opt-outs", "create-opt-out", "Enter a member's opt-out", http.StatusCreated)), s.createOptOut)
 	huma.Register(api, editors(op(http.MethodGet, "/admin/opt-outs", "list-opt-outs", "List opt-outs, revoked ones too", http.StatusOK)), s.listOptOuts)
@@ -76,8 +75,7 @@ type row[T any] struct {
 }
 
 type memberSearch struct {
-	Patient string `json:"patient,omitempty" maxLength:"64" doc:"our Patient id"`
-	Card    string `json:"card,omitempty" maxLength:"100" doc:"a number on the member's card, however it is written"`
+	Patient string `json:"patient" maxLength:"64" doc:"our Patient id"`
 }
 
 type memberView struct {
@@ -87,25 +85,14 @@ type memberView struct {
 }
 
 func (s *Service) searchMembers(ctx context.Context, in *struct{ Body memberSearch }) (*listOf[memberView], error) {
-	if (in.Body.Patient == "") == (in.Body.Card == "") {
-		return nil, problem(models.Errorf(models.KindUnprocessable, "give either a Patient id or a card").At("body"))
-	}
-	var values []string
-	for _, kind := range []models.CardKind{models.CardMemberID, models.CardSubscriber, models.CardMBI, models.CardOther} {
-		for _, id := range match.IDs(kind, in.Body.Card) {
-			values = append(values, id.Value)
-		}
-	}
-	const most = 100 // whoever finds more has to ask for less
-	found, err := s.Store.FindMembers(ctx, in.Body.Patient, values, most)
-	if err != nil {
+	m, err := s.Store.FindMember(ctx, in.Body.Patient)
+	switch {
+	case models.KindOf(err) == models.KindNotFound:
+		return newList[memberView](nil, 1, nil), nil
+	case err != nil:
 		return nil, s.fault(ctx, err)
 	}
-	views := make([]memberView, len(found))
-	for i, m := range found {
-		views[i] = memberView{m.ID, m.Patient, m.Present}
-	}
-	return newList(views, most, nil), nil
+	return newList([]memberView{{m.ID, m.Patient, m.Present}}, 1, nil), nil
 }
 
 type optOutBody struct {

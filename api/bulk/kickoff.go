@@ -66,7 +66,7 @@ func (s *Service) export(w http.ResponseWriter, r *http.Request, c *auth.Caller,
 		return err
 	}
 	if asked.profile == models.ProviderGroupProfile {
-		if err := providerRules(&params, c.ValueBased); err != nil {
+		if err := providerRules(&params); err != nil {
 			return err
 		}
 	}

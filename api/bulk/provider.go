@@ -69,12 +69,11 @@ func providerType(value string) (string, *models.Error) {
 }
 
 // providerRules checks what an export of a provider's Group has to have beyond others: a delta is one from a moment the client
-// names (PDex 2.2.0 Provider Access, 299). valueBased says that the client may have financial data.
-func providerRules(p *models.ExportParams, valueBased bool) error {
+// names (PDex 2.2.0 Provider Access, 299).
+func providerRules(p *models.ExportParams) error {
 	if p.ExportType == providerDelta && p.Since == nil {
 		return models.Errorf(models.KindInvalid, "%s needs _since", providerDelta).At("_since")
 	}
-	p.ValueBased = valueBased
 	return nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 )
 
 // MemberRow is a member as operators find them: by nothing but ids.
@@ -15,16 +14,14 @@ type MemberRow struct {
 	Present bool   // the Patient is held
 }
 
-// FindMembers returns the members with the given Patient id, or with a card of the given normal value, at most limit of them.
-func (s *Store) FindMembers(ctx context.Context, patient string, cards []string, limit int) ([]MemberRow, error) {
-	rows, err := s.Pool.Query(ctx, `SELECT id, patient_id, present FROM members
-		WHERE patient_id = $1 OR id IN (SELECT member_id FROM member_cards WHERE value = ANY($2)) ORDER BY id LIMIT $3`, patient, orEmpty(cards), limit)
-	if err != nil {
-		return nil, fmt.Errorf("select members: %w", err)
+// FindMember returns the member with the given Patient id. KindNotFound when there is none.
+func (s *Store) FindMember(ctx context.Context, patient string) (m MemberRow, err error) {
+	err = s.Pool.QueryRow(ctx, `SELECT id, patient_id, present FROM members WHERE patient_id = $1`, patient).Scan(&m.ID, &m.Patient, &m.Present)
+	if noRows(err) {
+		return m, errNoMember()
 	}
-	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[MemberRow])
 	if err != nil {
-		return nil, fmt.Errorf("read members: %w", err)
+		return m, fmt.Errorf("select member: %w", err)
 	}
-	return out, nil
+	return m, nil
 }
