@@ -173,7 +173,7 @@ func (s *set) judge(q *query, answer int) score {
 // The kinds of queries that lack what the operation requires (D-05): they are answered with nobody, and counted apart.
 const (
 	noBirthDate = "no birth date (D-05)"
-	noName      = "no name (D-05)"
+	noName      = "no family name (D-05)"
 )
 
 // run asks everything, with the card or without, and returns the scores by kind.
@@ -189,7 +189,7 @@ func (s *set) run(withCard bool) map[string]score {
 		asked := *q
 		if p.BirthDate == nil {
 			kind, asked.optional = noBirthDate, true
-		} else if len(p.Families)+len(p.Givens) == 0 {
+		} else if len(p.Families) == 0 {
 			kind, asked.optional = noName, true
 		}
 		d := s.model.Decide(p, s.candidates(&p))

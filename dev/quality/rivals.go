@@ -133,7 +133,7 @@ func (s *set) runRival(r rival, withCard bool) score {
 			answer = -1
 		}
 		judged := *q
-		if asked.born == "" || asked.family == "" && asked.given == "" {
+		if asked.born == "" || asked.family == "" {
 			judged.optional = true
 		}
 		sum.add(s.judge(&judged, answer))

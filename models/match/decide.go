@@ -23,7 +23,7 @@ type Reason string
 
 // The reasons. Of several candidates who all fail, the best gives the reason.
 const (
-	ReasonIncomplete     Reason = "incomplete"           // submitted without a name or a whole birth date
+	ReasonIncomplete     Reason = "incomplete"           // submitted without a family name or a whole birth date
 	ReasonNoCandidate    Reason = "no-candidate"         // nobody has anything in common
 	ReasonWeak           Reason = "evidence-weak"        // what agrees could agree by chance
 	ReasonBirthDate      Reason = "birth-date-conflict"  // or ours is not known
@@ -104,7 +104,7 @@ const (
 // Decide returns the one member among the candidates that p is, or none. The order of candidates does not matter.
 func (md *Model) Decide(p Person, candidates []Candidate) Decision {
 	d := Decision{Reason: ReasonIncomplete, Grade: GradeNone, Version: md.Version, Candidates: len(candidates)}
-	if len(p.Families) == 0 && len(p.Givens) == 0 || p.BirthDate == nil {
+	if len(p.Families) == 0 || p.BirthDate == nil { // both are required (HRex Patient Demographics)
 		return d
 	}
 	d.Reason = ReasonNoCandidate

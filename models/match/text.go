@@ -37,6 +37,9 @@ var newborn = map[string]bool{
 // suffix that was written among them ("Jr." in John Jr.). There are no words for a name that is a stand-in ("Baby Boy").
 func GivenWords(given []string) (words []string, suffix string) {
 	for _, part := range given {
+		if len(part) > maxName {
+			continue
+		}
 		for word := range strings.FieldsSeq(fold(part)) {
 			if s := generation[word]; s != "" && len(words) > 0 {
 				suffix = s
@@ -66,6 +69,9 @@ var generation = map[string]string{
 // family returns the words of a family name, one space between, and takes a generational suffix off its end. A name that is
 // nothing but such a word, like the Brazilian Junior, is a name. Two families are one if Name makes the same of them.
 func family(s string) (name, suffix string) {
+	if len(s) > maxName {
+		return "", "" // nobody's name
+	}
 	words := strings.Fields(fold(s))
 	for n := len(words); n > 1 && generation[words[n-1]] != ""; n-- {
 		suffix = generation[words[n-1]]
@@ -77,6 +83,9 @@ func family(s string) (name, suffix string) {
 	}
 	return name, suffix
 }
+
+// maxName is how many bytes a name may have; FHIR has no bound, and what is longer is no name.
+const maxName = 400
 
 // solid takes the spaces out of a folded name.
 func solid(name string) string { return strings.ReplaceAll(name, " ", "") }
