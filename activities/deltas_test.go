@@ -2,6 +2,7 @@ package activities
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -101,11 +102,11 @@ func TestDeltasProperty(t *testing.T) {
 			id := b.job(models.OpPatientExport, params)
 			plan := must[ExportPlan](b.t, b.PrepareExport, id)
 			if rapid.Bool().Draw(r, "work goes on during the export") && len(inFlight) > 0 {
-				before := cloneOf(truth)
+				before := maps.Clone(truth)
 				step(r)
 				history = append(history, before)
 			} else {
-				history = append(history, cloneOf(truth))
+				history = append(history, maps.Clone(truth))
 			}
 			b.write(id, plan)
 			job, _, got := b.publishExport(id)
@@ -146,12 +147,4 @@ func TestDeltasProperty(t *testing.T) {
 		export(r)
 		require.Equal(r, truth, mirror)
 	})
-}
-
-func cloneOf(m map[string]string) map[string]string {
-	out := make(map[string]string, len(m))
-	for k, v := range m {
-		out[k] = v
-	}
-	return out
 }

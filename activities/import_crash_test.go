@@ -394,7 +394,8 @@ func TestImportsAgainstModel(t *testing.T) {
 			if rapid.Bool().Draw(rt, "deletes") {
 				id := fmt.Sprintf("o%d", rapid.IntRange(0, 5).Draw(rt, "deleted"))
 				text.WriteString(deletes("Observation/" + id))
-				if old, there := model[id]; there && !old.deleted && (!brought[id] || old.at != at) {
+				// What is not held is buried too, so that an older version does not come later.
+				if old, there := model[id]; !there || old.deleted || !brought[id] || old.at != at {
 					model[id] = version{at: at, deleted: true}
 				}
 			}
