@@ -114,7 +114,7 @@ var manifestChecks = []check{
 	}},
 	{id: "MF-10", about: "no data, no file: output is empty", run: func(t *T) {
 		x := t.export(t.backend(), "$export", url.Values{"_until": {"1970-01-01T00:00:00Z"}})
-		t.check(len(x.m.Output) == 0, "there are %d files", len(x.m.Output))
+		t.check(len(x.m.Output) == 0, "there are %d files, first of %s", len(x.m.Output), x.first())
 	}},
 	{id: "MF-11", about: "count is the number of lines", run: func(t *T) {
 		for _, f := range t.everything().m.Output { // the download has compared it
@@ -270,7 +270,7 @@ var downloadChecks = []check{
 		link := t.post(c, "Patient/$export", annOnly(named("_type", "DocumentReference"))).attachment("cx-linked").Get("url").Str
 		t.check(t.get(c, link).status == http.StatusOK, "the token does not do")
 		t.refused("no token", t.get(t.anonymous(), link), http.StatusUnauthorized)
-		other, err := t.world.register(t.ctx, "check-dl-08", models.ClientBackend, allData)
+		other, err := t.world.register(t.ctx, "check-dl-08-other", models.ClientBackend, allData)
 		t.must(err)
 		t.refused("another client", t.get(other, link), http.StatusNotFound)
 	}},

@@ -208,6 +208,14 @@ type export struct {
 	deleted, errors []gjson.Result
 }
 
+// first is the type of the first file, "" without any.
+func (x *export) first() string {
+	if len(x.m.Output) == 0 {
+		return ""
+	}
+	return x.m.Output[0].Type
+}
+
 // attachment is the first attachment of a DocumentReference.
 func (x *export) attachment(id string) gjson.Result {
 	for _, line := range x.lines["DocumentReference"] {
