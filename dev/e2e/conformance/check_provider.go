@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -189,9 +190,7 @@ func values(m map[string]string) func(func(string) bool) {
 func (t *T) optOut(patient string, what doc) string {
 	var made struct{ ID string }
 	body := doc{"patient": patient, "reason": "privacy-concern"}
-	for k, v := range what {
-		body[k] = v
-	}
+	maps.Copy(body, what)
 	t.admin(http.MethodPost, "/admin/opt-outs", body, &made)
 	return made.ID
 }
