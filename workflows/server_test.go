@@ -260,7 +260,7 @@ func TestOnServer(t *testing.T) {
 	run = s.begin(workflows.JobWorkflowID(export), export.Operation, workflows.Export, workflows.ExportInput{JobID: export.ID, Limits: workflows.Limits{Parallel: 2}})
 	require.NoError(t, run.Get(ctx, &done))
 	require.Equal(t, models.StateCompleted, s.jobState(export.ID))
-	require.EqualValues(t, 3, done.Resources)
+	require.EqualValues(t, 4, done.Resources, "with the Provenance of the transmission")
 	s.save("export", run)
 	s.requireMemo(run, workflows.Progress{Stage: "done", Done: 3, Total: 3})
 
