@@ -89,6 +89,18 @@ func Definitions(base string, since time.Time) []Definition {
 				},
 			}},
 		},
+		{
+			ID: "provider-member-match", Name: "ProviderMemberMatch", Title: "Find patients for a provider", Code: "provider-member-match",
+			Base: ProviderMemberMatch, Resource: []string{"Group"}, Type: true,
+			Parameter: []parameter{{
+				Name: "MemberBundle", Use: "in", Min: 1, Max: "*", Documentation: "One patient to find.",
+				Part: []parameter{
+					in("MemberPatient", "Patient", 1, "1", "The patient."),
+					in("CoverageToMatch", "Coverage", 1, "1", "The patient's coverage here."),
+					in("Consent", "Consent", 1, "1", "The provider's attestation that the patient is treated."),
+				},
+			}},
+		},
 	}
 	for i := range all {
 		d := &all[i]

@@ -150,8 +150,10 @@ func (s *Stack) runTemporal(ctx context.Context, o Options, bin string, log *os.
 	args := []string{
 		"server", "start-dev", "--ip", "127.0.0.1", "--port", strconv.Itoa(grpc), "--ui-port", strconv.Itoa(ui),
 		"--log-level", "error",
-		// Activities of different clients take turns; the default of later servers.
+		// Activities of different clients take turns, the default of later servers. They do within a partition of a queue, and a
+		// queue of more partitions than there are pollers would leave some waiting however short they are.
 		"--dynamic-config-value", "matching.useNewMatcher=true", "--dynamic-config-value", "matching.enableFairness=true",
+		"--dynamic-config-value", "matching.numTaskqueueReadPartitions=1", "--dynamic-config-value", "matching.numTaskqueueWritePartitions=1",
 	}
 	if !s.ephemeral {
 		args = append(args, "--db-filename", filepath.Join(s.Dir, "temporal.db"))
