@@ -278,6 +278,9 @@ func (c *comparison) outvotes(adult bool) bool {
 	if c.multiple || level(Gender) == Conflict || level(Suffix) == Conflict {
 		return false
 	}
+	if (level(Given) == Conflict || c.otherName()) && (level(Family) == Conflict || level(Family) == Missing) {
+		return false // neither name is the member's: somebody else holds the numbers
+	}
 	if level(National) == Exact && level(MemberID) == Exact && c.verified {
 		return true // two numbers of one person that do not depend on each other
 	}

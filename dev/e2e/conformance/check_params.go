@@ -166,23 +166,6 @@ var parameterChecks = []check{
 			t.accepted(c, http.MethodPost, path, posting(), body(`{"name":"exportType","`+value+`":"`+p2p+`"}`))
 		}
 	}},
-	{id: "PM-27", about: "includeAssociatedData adds the Provenance of what is exported to _type", run: func(t *T) {
-		t.ours()
-		for _, value := range []string{"LatestProvenanceResources", "RelevantProvenanceResources"} {
-			x := t.post(t.backend(), "Patient/$export", annOnly(named("_type", "Observation"), named("includeAssociatedData", value)))
-			t.check(x.ids("Provenance")["cx-prov"], "%s brings none", value)
-		}
-	}},
-	{id: "PM-28", about: "of values that contradict each other the least restrictive holds", run: func(t *T) {
-		t.ours()
-		x := t.post(t.backend(), "Patient/$export", annOnly(named("includeAssociatedData", "LatestProvenanceResources,RelevantProvenanceResources")))
-		t.check(len(x.lines["Provenance"]) == len(t.special().lines["Provenance"]), "some Provenance is left out")
-	}},
-	{id: "PM-30", about: "Provenance comes along, unless _type is without", run: func(t *T) {
-		t.check(t.special().ids("Provenance")["cx-prov"], "without _type there is none")
-		x := t.post(t.backend(), "Patient/$export", annOnly(named("_type", "Patient")))
-		t.check(len(x.lines["Provenance"]) == 0, "with _type=Patient there is some")
-	}},
 	{id: "PM-29", about: "an unsupported includeAssociatedData is a 400", run: func(t *T) { t.refusedExport("includeAssociatedData=_nonesuch") }},
 	{id: "PM-31", about: "organizeOutputBy", run: func(t *T) {
 		a := t.call(t.backend(), http.MethodGet, "Patient/$export?organizeOutputBy=Patient", async(), nil)
