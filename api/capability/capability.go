@@ -4,6 +4,7 @@ package capability
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -51,7 +52,12 @@ type SearchParam struct {
 	Name       string `json:"name"`
 	Definition string `json:"definition,omitempty"`
 	Type       string `json:"type"`
+	// Documentation is filterOnly, or empty.
+	Documentation string `json:"documentation,omitempty"`
 }
+
+// filterOnly marks a parameter of a type that can be searched, but not by it.
+const filterOnly = "In _typeFilter of exports only."
 
 // Operation is an operation of a resource type or, in Statement.Rest.Operation, of the system.
 type Operation struct {
@@ -164,6 +170,18 @@ func (s Server) services() []concept {
 	return services
 }
 
+// union joins what a search takes with what _typeFilter alone takes, each parameter once.
+func union(search, filters []SearchParam) []SearchParam {
+	all := slices.Clone(search)
+	for _, f := range filters {
+		if !slices.ContainsFunc(all, func(p SearchParam) bool { return p.Name == f.Name }) {
+			f.Documentation = filterOnly
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
 // resources lists every type that can be exported, those with operations and interactions of their own among them. Clients
 // look for the exports of a type under "export" or under the name of the definition, so each is there under both.
 func (s Server) resources() []resource {
@@ -181,7 +199,7 @@ func (s Server) resources() []resource {
 				{Name: "name", Definition: "http://hl7.org/fhir/SearchParameter/conformance-name", Type: "string"},
 			}
 		case "Consent":
-			r.SupportedProfile, r.SearchParam = []string{providerConsent}, s.Consents
+			r.SupportedProfile, r.SearchParam = []string{providerConsent}, union(s.Consents, r.SearchParam)
 			r.Interaction = []interaction{{"create"}, {"read"}, {"search-type"}}
 		case "Group":
 			r, group = s.group(), true
