@@ -197,19 +197,20 @@ func PurposeWithin(code, of string) bool {
 	return false
 }
 
-// purposes are the codes of http://terminology.hl7.org/ValueSet/v3-PurposeOfUse, each with the code above it.
+// purposes are the codes below PurposeOfUse of http://terminology.hl7.org/CodeSystem/v3-ActReason (4.0.0), which are those of the value
+// set v3-PurposeOfUse, each with the code above it.
 var purposes = map[string]string{
 	"HMARKT": "", "HOPERAT": "", "HPAYMT": "", "HRESCH": "", "PATRQT": "", "PUBHLTH": "", "TREAT": "",
 	"CAREMGT": "HOPERAT", "DONAT": "HOPERAT", "FRAUD": "HOPERAT", "GOV": "HOPERAT", "HACCRED": "HOPERAT", "HCOMPL": "HOPERAT",
 	"HDECD": "HOPERAT", "HDIRECT": "HOPERAT", "HDM": "HOPERAT", "HLEGAL": "HOPERAT", "HOUTCOMS": "HOPERAT", "HPRGRP": "HOPERAT",
-	"HQUALIMP": "HOPERAT", "HSYSADMIN": "HOPERAT", "LABELING": "HOPERAT", "METAMGT": "HOPERAT", "MEMADMIN": "HOPERAT",
+	"HQUALIMP": "HOPERAT", "HSYSADMIN": "HOPERAT", "LABELING": "HSYSADMIN", "METAMGT": "HSYSADMIN", "MEMADMIN": "HOPERAT",
 	"MILCDM": "HOPERAT", "PATADMIN": "HOPERAT", "PATSFTY": "HOPERAT", "PERFMSR": "HOPERAT", "RECORDMGT": "HOPERAT",
-	"SYSDEV": "HOPERAT", "HTEST": "SYSDEV", "TRAIN": "HOPERAT",
+	"SYSDEV": "HOPERAT", "HTEST": "SYSDEV", "TRAIN": "HOPERAT", "MLTRAINING": "HOPERAT",
 	"CLMATTCH": "HPAYMT", "COVAUTH": "HPAYMT", "COVERAGE": "HPAYMT", "ELIGDTRM": "COVERAGE", "ELIGVER": "COVERAGE",
-	"ENROLLM": "COVERAGE", "MILDCRG": "ENROLLM", "REMITADV": "HPAYMT",
+	"ENROLLM": "COVERAGE", "MILDCRG": "COVERAGE", "REMITADV": "HPAYMT", "PMTDS": "HPAYMT",
 	"BIORCH": "HRESCH", "CLINTRCH": "HRESCH", "CLINTRCHNPC": "CLINTRCH", "CLINTRCHPC": "CLINTRCH", "PRECLINTRCH": "CLINTRCH",
 	"DSRCH": "HRESCH", "POARCH": "HRESCH", "TRANSRCH": "HRESCH",
 	"FAMRQT": "PATRQT", "PWATRNY": "PATRQT", "SUPNWK": "PATRQT",
 	"DISASTER": "PUBHLTH", "THREAT": "PUBHLTH",
-	"COC": "TREAT", "ETREAT": "TREAT", "BTG": "ETREAT", "ERTREAT": "ETREAT", "POPHLTH": "TREAT",
+	"CLINTRL": "TREAT", "COC": "TREAT", "TREATDS": "TREAT", "ETREAT": "TREAT", "BTG": "ETREAT", "ERTREAT": "ETREAT", "POPHLTH": "TREAT",
 }

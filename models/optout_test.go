@@ -56,6 +56,9 @@ func TestPurposes(t *testing.T) {
 		}
 	}
 	require.True(t, PurposeWithin("BTG", "TREAT"))
+	require.True(t, PurposeWithin("CLINTRL", "TREAT"))
+	require.True(t, PurposeWithin("LABELING", "HSYSADMIN"))
+	require.False(t, PurposeWithin("MILDCRG", "ENROLLM"))
 	require.False(t, PurposeWithin("WHATEVER", "TREAT"))
 	require.False(t, PurposeWithin("", ""))
 }
