@@ -83,6 +83,7 @@ type care struct {
 	late          answer            // for a file that was written before it
 	back          []string          // after it was revoked and matched anew
 	unlisted      []string          // after the relationship of "plain too" was taken away
+	all           *exchange         // of many members, while an attestation is enough
 }
 
 func (t *T) admin(method, path string, in, out any) {
@@ -162,6 +163,7 @@ func (t *T) care() *care {
 		x.told = match()
 		line(true, "attestation-sufficient")
 		x.attested = match()
+		x.all = t.attestedAll(x.clinic)
 		line(true, "both")
 		var first, second *export
 		first, x.before = t.patients(x.clinic, x.group)
@@ -175,6 +177,32 @@ func (t *T) care() *care {
 		_, x.unlisted = t.patients(x.clinic, x.group)
 		return x
 	})
+}
+
+// attestedAll matches and exports many members for whom the doctor attests.
+func (t *T) attestedAll(c *client.Client) *exchange {
+	request, truth := t.request(63, 40)
+	request = change(request, func(bundles []any) []any {
+		for _, b := range bundles {
+			for _, part := range b.(doc)["part"].([]any) {
+				if part.(doc)["name"] == "Consent" {
+					part.(doc)["resource"] = attestation(doctorNPI)
+				}
+			}
+		}
+		return bundles
+	})
+	group := matchResult{t.finish(c, t.start(c, http.MethodPost, providerMatch, nil, nil, request))}.matched(t).Get("id").Str
+	x := &exchange{export: t.post(c, "Group/"+group+"/$davinci-data-export", named("exportType", providerExport+"download")), group: group}
+	there := x.ids("Patient")
+	for _, row := range truth { // whom no consent between payers lets go may go to a provider
+		if there[row.Patient] {
+			x.truth = append(x.truth, row)
+			delete(there, row.Patient)
+		}
+	}
+	t.check(len(x.truth) > 10 && len(there) == 0, "of the members asked for %d are exported, and %d others", len(x.truth), len(there))
+	return x
 }
 
 func values(m map[string]string) func(func(string) bool) {
@@ -419,6 +447,17 @@ var providerChecks = []check{
 		a := t.call(x.clinic, http.MethodPost, "Group/"+id+"/$davinci-data-export", posting(), body(named("exportType", providerExport+"download")))
 		t.refused("expired", a, http.StatusGone)
 		t.check(strings.Contains(string(a.body), "match again"), "it does not tell what to do")
+	}},
+	{id: "LB-11", about: "a provider gets what is older than five years, back to 2016, which a payer does not", run: func(t *T) {
+		older, _ := t.oldest(t.care().all.export, fiveYearsAgo())
+		t.check(older > 0, "nothing is older than five years")
+		ancient, _ := t.oldest(t.care().all.export, time.Date(2016, 1, 1, 0, 0, 0, 0, time.UTC))
+		t.check(ancient == 0, "%d lines are from before 2016", ancient)
+		older, newer := t.oldest(t.exchanged(nil).export, fiveYearsAgo())
+		t.check(older == 0 && newer > 0, "a payer gets %d lines that are older, %d newer", older, newer)
+	}},
+	{id: "PR-04", about: "of the prior authorizations a provider gets those in force, undecided or changed within a year", run: func(t *T) {
+		t.scenarios(t.care().all, true)
 	}},
 	{id: "RC-02", about: "an opt-out after the match keeps the member out of the export, and files of before back", run: func(t *T) {
 		x := t.care()
