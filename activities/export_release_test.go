@@ -3,6 +3,7 @@ package activities
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -245,6 +246,74 @@ func TestRulingsFollowTheNewestState(t *testing.T) {
 	b.loadText(deletes("ExplanationOfBenefit/p-denied"), models.ImportLive)
 	b.pass(time.Minute)
 	require.True(t, export()["DocumentReference/letter-p-denied"])
+}
+
+// A delta brings what an import has changed the release of, though it did not bring it, and nothing else.
+func TestDeltasFollowRulings(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var last *time.Time
+	b.client(models.ClientPayer, false)
+	ndc := `{"system":"http://hl7.org/fhir/sid/ndc","code":"99999-0101-01"}`
+	cpt := `{"system":"http://www.ama-assn.org/go/cpt","code":"27130"}`
+	sensitive := `"meta":{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"SUD"}]},`
+	condition := func(id, meta string) string {
+		return `{"resourceType":"Condition","id":"` + id + `",` + meta + `"subject":{"reference":"Patient/p"},"onsetDateTime":"2026-01-01"}` + "\n"
+	}
+	encounter := func(id, condition string) string {
+		return `{"resourceType":"Encounter","id":"` + id + `","subject":{"reference":"Patient/p"},"period":{"start":"2026-01-02","end":"2026-01-02"},"reasonReference":[{"reference":"Condition/` + condition + `"}]}` + "\n"
+	}
+	visit := func(id, encounter string) string {
+		return `{"resourceType":"Observation","id":"` + id + `","status":"final","subject":{"reference":"Patient/p"},"effectiveDateTime":"2026-01-02","encounter":{"reference":"Encounter/` + encounter + `"}}` + "\n"
+	}
+	request := `{"resourceType":"Claim","id":"request","use":"preauthorization","status":"active","patient":{"reference":"Patient/p"},"created":"2019-01-01"}` + "\n"
+	answer := func(id, until string) string {
+		return `{"resourceType":"ClaimResponse","id":"` + id + `","use":"preauthorization","status":"active","outcome":"complete","patient":{"reference":"Patient/p"},"created":"2019-01-02","request":{"reference":"Claim/request"},"preAuthPeriod":{"start":"2019-01-02","end":"` + until + `"}}` + "\n"
+	}
+	load := func(text string, mode models.ImportMode) {
+		b.loadText(text, mode)
+		b.pass(time.Minute)
+	}
+	load(patient("p", "")+condition("c", sensitive)+condition("d", sensitive)+condition("plain", "")+encounter("e", "c")+encounter("f", "d")+visit("o", "e")+visit("u", "f")+
+		observation("v", "p", "", "x")+request+answer("answer", "2019-06-01")+authorization("a", "p", "A1", "2027-01-01", cpt)+authorization("drug", "p", "A1", "2027-01-01", ndc), models.ImportBackfill)
+	group := b.group(seat{"p", consent.PolicyRegular, noon.AddDate(0, 0, -1), noon.AddDate(1, 0, 0)})
+	delta := func() map[string]bool {
+		job, _, got := b.export(models.OpDataExport, models.ExportParams{GroupID: group, Since: last})
+		last = job.TransactionTime
+		b.current()
+		b.pass(time.Minute)
+		all := ids(got)
+		maps.DeleteFunc(all, func(ref string, _ bool) bool { return strings.HasPrefix(ref, "Provenance/") })
+		return all
+	}
+	set := func(refs ...string) map[string]bool {
+		out := map[string]bool{}
+		for _, ref := range refs {
+			out[ref] = true
+		}
+		return out
+	}
+	require.Equal(t, set("Patient/p", "Condition/plain", "Observation/o", "Observation/u", "Observation/v", "ExplanationOfBenefit/a", "DocumentReference/letter-a"), delta())
+
+	load(condition("c", ""), models.ImportLive)
+	require.Equal(t, set("Condition/c", "Encounter/e", "Observation/o"), delta(), "the visit leaves, and what happened there says so")
+	load(observation("w", "p", "", "x"), models.ImportLive)
+	require.Equal(t, set("Observation/w"), delta(), "nothing else has changed")
+	load(answer("answer", "2027-06-01"), models.ImportLive)
+	require.Equal(t, set("Claim/request", "ClaimResponse/answer"), delta(), "what was over is in force")
+	load(deletes("Condition/d"), models.ImportLive)
+	require.Equal(t, set("Encounter/f", "Observation/u"), delta())
+	load(deletes("ExplanationOfBenefit/drug"), models.ImportLive)
+	require.Equal(t, set("DocumentReference/letter-drug"), delta(), "it belongs to nothing that stays")
+
+	// What an import touches it can take away as well, and a backfill touches nothing.
+	load(condition("c", sensitive)+deletes("Encounter/e"), models.ImportLive)
+	require.NotContains(t, b.current(), "Encounter/e")
+	require.Equal(t, set("Observation/o"), delta())
+	load(condition("c", `"meta":{"lastUpdated":"2026-12-01T00:00:00Z"},`), models.ImportBackfill)
+	for _, id := range []string{"o", "u", "v", "w"} {
+		require.Less(t, b.current()["Observation/"+id].line.LastUpdated, last.UnixMilli())
+	}
 }
 
 // What was imported before there were classes stays until it is imported again.

@@ -9,6 +9,7 @@ import (
 	"pdexbulk/activities/spill"
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
+	"pdexbulk/models/release"
 	"pdexbulk/models/segment"
 	"pdexbulk/models/store"
 )
@@ -156,7 +157,7 @@ func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store
 		replaced := false
 		if old, ok := stored[id]; ok {
 			switch l := old.in.lines[old.line]; {
-			case l.Hash == rec.Hash && l.Flags == rec.Flags && old.in.key.Class&models.ClassUnruled == 0 && (m.imp.Mode == models.ImportLive || updated <= l.LastUpdated):
+			case l.Hash == rec.Hash && l.Flags&^release.FlagTouched == rec.Flags && old.in.key.Class&models.ClassUnruled == 0 && (m.imp.Mode == models.ImportLive || updated <= l.LastUpdated):
 				counts.Unchanged++
 				continue
 			case updated < l.LastUpdated, rec.Version > 0 && rec.Version < l.Version:

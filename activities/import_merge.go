@@ -227,6 +227,8 @@ type shelf struct {
 	// of and views are made when they are first asked for.
 	of    map[uuid.UUID][]place
 	views map[place]map[string][]found
+	// masked are the lines without what is sensitive, with money, of the members that are ruled, by the line they stand for.
+	masked map[tombKey][]byte
 }
 
 type tombKey struct {

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -147,19 +148,20 @@ func (m *merger) ruleMembers(view *store.MergeTx, sh *shelf, fresh map[place][]e
 	return nil
 }
 
-// subjects adds the held resources of members that stay.
+// subjects adds the held resources of members that stay, and notes what is shown of them without what is sensitive.
 func (sh *shelf) subjects(view *store.MergeTx, members []uuid.UUID, byMember map[uuid.UUID][]subject) error {
 	var keys []store.SegmentKey
 	var want []*held
 	for _, id := range members {
 		for _, at := range sh.places(id) {
 			for _, h := range sh.held[at] {
-				if h.key.Class&(models.ClassViews|models.ClassUnruled) == 0 {
+				if views := h.key.Class & models.ClassViews; h.key.Class&models.ClassUnruled == 0 && (views == 0 || views == models.ClassMasked) {
 					keys, want = append(keys, h.key), append(want, h)
 				}
 			}
 		}
 	}
+	sh.masked = map[tombKey][]byte{}
 	if len(keys) == 0 {
 		return nil
 	}
@@ -174,8 +176,12 @@ func (sh *shelf) subjects(view *store.MergeTx, members []uuid.UUID, byMember map
 		}
 		at := place{h.key.Member, h.key.Type}
 		for n, l := range h.lines {
-			if !h.dropped[n] {
-				s := subject{at: at, e: entry{meta: l, body: raw[l.Offset : l.Offset+l.Length], class: h.key.Class & models.ClassAttachment}, in: h, line: n}
+			switch body := raw[l.Offset : l.Offset+l.Length]; {
+			case h.dropped[n]:
+			case h.key.Class&models.ClassViews != 0:
+				sh.masked[tombKey{at, l.ID}] = body
+			default:
+				s := subject{at: at, e: entry{meta: l, body: body, class: h.key.Class & models.ClassAttachment}, in: h, line: n}
 				byMember[at.member] = append(byMember[at.member], s)
 			}
 		}
@@ -206,20 +212,61 @@ func (m *merger) ruleMember(sh *shelf, all []subject, out released) error {
 		if r.Dated {
 			s.e.meta.ServiceStart, s.e.meta.ServiceEnd = r.First, r.Last
 		}
-		linked := r.Linked && r.Class&models.ClassSensitive == 0
+		var hidden func(string) bool
+		if r.Linked && r.Class&models.ClassSensitive == 0 {
+			hidden = member.Hidden
+		}
 		if s.in != nil {
-			if !linked && s.in.key.Class&^models.ClassFull == s.e.class && s.in.lines[s.line].ServiceStart == s.e.meta.ServiceStart &&
-				s.in.lines[s.line].ServiceEnd == s.e.meta.ServiceEnd {
+			same := m.leavesAsBefore(sh, &s, hidden)
+			if same && hidden == nil {
 				continue
 			}
 			sh.replace(s.at, s.in, s.line)
-		}
-		var hidden func(string) bool
-		if linked {
-			hidden = member.Hidden
+			if !same {
+				if err := m.touch(&s.e); err != nil {
+					return err
+				}
+			}
 		}
 		m.put(out, s.at, s.e, hidden)
 	}
+	return nil
+}
+
+// leavesAsBefore reports whether a held line leaves for the same, for as long and in the same forms as it did.
+func (m *merger) leavesAsBefore(sh *shelf, s *subject, hidden func(string) bool) bool {
+	class := s.e.class
+	if hidden != nil {
+		class |= models.ClassLinked
+	}
+	was := &s.in.lines[s.line]
+	if s.in.key.Class&^models.ClassFull != class || was.ServiceStart != s.e.meta.ServiceStart || was.ServiceEnd != s.e.meta.ServiceEnd {
+		return false
+	}
+	return hidden == nil ||
+		bytes.Equal(bytes.TrimSuffix(sh.masked[tombKey{s.at, s.e.meta.ID}], []byte("\n")), m.viewer.Mask(nil, s.e.body[:len(s.e.body)-1], hidden))
+}
+
+// touch makes a live import the moment at which a held line was updated, so that who has had a file without it gets it with
+// the next delta. A prior authorisation whose status is dated by nothing but that moment stays as it is: it must not last longer.
+func (m *merger) touch(e *entry) error {
+	at := m.imp.EffectiveAt.UnixMilli()
+	if m.imp.Mode != models.ImportLive || e.meta.LastUpdated >= at {
+		return nil
+	}
+	body := e.body[:len(e.body)-1]
+	if e.meta.Flags&release.FlagAuth != 0 {
+		now := release.Authorize(body, fhir.DayOf(time.UnixMilli(e.meta.LastUpdated)))
+		then := release.Authorize(body, fhir.DayOf(time.UnixMilli(at)))
+		if now.Changed != then.Changed || now.Until != then.Until {
+			return nil
+		}
+	}
+	if err := fhir.Inspect(body, &m.facts); err != nil {
+		return fmt.Errorf("a line that is held cannot be read: %w", err)
+	}
+	e.meta.LastUpdated, e.meta.Flags = at, e.meta.Flags|release.FlagTouched
+	e.body = append(fhir.Stamp(nil, body, &m.facts, at), '\n')
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
+	"pdexbulk/models/release"
 	"pdexbulk/models/segment"
 	"pdexbulk/models/store"
 )
@@ -129,7 +130,8 @@ func (m *merger) remove(view *store.MergeTx, gone, seen map[tombKey]bool) (*stor
 		if gone[key] {
 			seen[key] = true
 		}
-		return gone[key] && !(h.key.ValidFrom.Equal(at) && l.LastUpdated == at.UnixMilli())
+		came := h.key.ValidFrom.Equal(at) && l.LastUpdated == at.UnixMilli() && l.Flags&release.FlagTouched == 0
+		return gone[key] && !came
 	}
 	return m.change(view, leave, func(out *store.Merge, where place, h *held, l segment.Line) {
 		m.stats.Deleted++
