@@ -38,7 +38,9 @@ type Options struct {
 	Dir string
 	// TokensOnly measures what tokens cost, and neither imports nor exports.
 	TokensOnly bool
-	Out        io.Writer
+	// RulesOnly measures what the rules on what may leave cost, and starts nothing.
+	RulesOnly bool
+	Out       io.Writer
 }
 
 // bench is a run under way.
@@ -67,6 +69,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	if o.Rounds == 0 {
 		o.Rounds = 5
+	}
+	if o.RulesOnly {
+		return Rules(ctx, o)
 	}
 	b := &bench{Options: o}
 	dir := o.Dir
@@ -100,6 +105,9 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	if err := b.tokens(ctx); err != nil || o.TokensOnly {
+		return err
+	}
+	if err := Rules(ctx, Options{Rounds: o.Rounds, Out: o.Out}); err != nil {
 		return err
 	}
 	if err := b.load(ctx, data); err != nil {
