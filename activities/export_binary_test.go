@@ -279,3 +279,55 @@ func TestBinariesProperty(t *testing.T) {
 		}
 	})
 }
+
+// What only prior authorizations name leaves with them, and without them not at all.
+func TestBinariesOfAuthorizations(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.client(models.ClientPayer, false)
+	cpt := `{"system":"http://www.ama-assn.org/go/cpt","code":"27130"}`
+	auth := func(id, decided, support string) string {
+		line, _, _ := strings.Cut(authorization(id, "p", "A1", decided, cpt), "\n")
+		return strings.Replace(line, `"valueReference":{"reference":"DocumentReference/letter-`+id+`"}`, support, 1) + "\n"
+	}
+	named := func(binary string) string { return `"valueReference":{"reference":"Binary/` + binary + `"}` }
+	const over, active = "2020-01-01", "2027-01-01"
+	b.loadText(patient("p", "")+
+		auth("over", over, named("b-over"))+auth("over-attached", over, `"valueAttachment":{"contentType":"text/plain","url":"Binary/b-attached"}`)+
+		auth("active", active, named("b-active"))+auth("over-shown", over, named("b-shown"))+
+		`{"resourceType":"DiagnosticReport","id":"r","status":"final","subject":{"reference":"Patient/p"},"presentedForm":[{"contentType":"text/plain","url":"Binary/b-shown"}]}`+"\n"+
+		binaryOf("b-over", "Patient/p", "", "1")+binaryOf("b-attached", "Patient/p", "", "2")+binaryOf("b-active", "Patient/p", "", "3")+
+		binaryOf("b-shown", "Patient/p", "", "4")+binaryOf("b-plain", "Patient/p", "", "5"), models.ImportLive)
+	b.pass(time.Minute)
+	group := b.group(seat{"p", consent.PolicyRegular, noon.AddDate(0, 0, -1), noon.AddDate(1, 0, 0)})
+	var last *time.Time
+	left := func() (job string, out []string) {
+		run, _, got := b.export(models.OpDataExport, models.ExportParams{GroupID: group, Base: testBase, Since: last})
+		last = run.TransactionTime
+		b.pass(time.Minute)
+		for _, line := range got["DocumentReference"] {
+			_, id, _ := strings.Cut(gjson.Parse(line).Get("content.0.attachment.url").Str, "/Binary/")
+			out = append(out, id)
+		}
+		slices.Sort(out)
+		return run.ID, out
+	}
+	job, all := left()
+	require.Equal(t, []string{"b-active", "b-plain", "b-shown"}, all)
+	require.Empty(t, b.served(job, group, "b-over"))
+	require.Empty(t, b.served(job, group, "b-attached"))
+	require.Equal(t, "3", b.served(job, group, "b-active"))
+
+	b.loadText(auth("over", active, named("b-over"))+auth("active", over, named("b-active")), models.ImportLive)
+	b.pass(time.Minute)
+	job, all = left()
+	require.Equal(t, []string{"b-over"}, all, "a delta brings what is in force now")
+	require.Equal(t, "1", b.served(job, group, "b-over"))
+	last = nil
+	_, all = left()
+	require.Equal(t, []string{"b-over", "b-plain", "b-shown"}, all)
+	b.loadText(deletes("ExplanationOfBenefit/over-attached"), models.ImportLive)
+	b.pass(time.Minute)
+	_, all = left()
+	require.Equal(t, []string{"b-attached"}, all, "it belongs to nothing that stays")
+}

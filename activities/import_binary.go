@@ -204,7 +204,19 @@ func documentID(binary string) string {
 	return id.String()
 }
 
-// document makes the DocumentReference that holds a Binary.
+// madeToHold returns which Binary a line was made to hold by document, as Binary/id; "" if it came.
+func madeToHold(typ int16, e *entry) string {
+	if typ != fhir.TypeDocumentReference || e.class&models.ClassAttachment == 0 {
+		return ""
+	}
+	held := fhir.Attachments(e.body[:len(e.body)-1])
+	if len(held) != 1 || documentID(held[0].Binary) != e.meta.ID {
+		return ""
+	}
+	return "Binary/" + held[0].Binary
+}
+
+// document makes the DocumentReference that holds a Binary. How it leaves follows from who refers to the Binary.
 func document(b *store.Unsettled) (spill.Record, error) {
 	type object = map[string]any
 	meta := object{"lastUpdated": fhir.FormatInstant(b.Updated.UnixMilli())}

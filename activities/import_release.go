@@ -202,6 +202,7 @@ func (m *merger) ruleMember(sh *shelf, all []subject, out released) error {
 		items[i] = release.Item{
 			Type: s.at.typ, ID: s.e.meta.ID, Line: body, Sensitive: s.e.meta.Flags&release.FlagSensitive != 0, Auth: s.e.meta.Flags&release.FlagAuth != 0,
 			Updated: fhir.DayOf(time.UnixMilli(s.e.meta.LastUpdated)), Dated: m.facts.Dated, First: m.facts.First, Last: m.facts.Last,
+			Binary: madeToHold(s.at.typ, &s.e),
 		}
 	}
 	member := release.Rule(items)

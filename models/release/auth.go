@@ -212,6 +212,11 @@ func (a *authReader) relate(out Authorization) Authorization {
 		}
 	}
 	at(a.b, a.start, note, "supportingInfo", "valueReference", "reference")
+	at(a.b, a.start, func(s, e int) {
+		if to := Target(str(a.b, s, e)); strings.HasPrefix(to, "Binary/") {
+			out.Supports = append(out.Supports, to)
+		}
+	}, "supportingInfo", "valueAttachment", "url")
 	return out
 }
 

@@ -11,5 +11,5 @@ const (
 
 	// FlagRules is set for lines that came under the present rules. Change it when a rule gives other results, so that data that is
 	// imported again is ruled again.
-	FlagRules uint16 = 1 << 8
+	FlagRules uint16 = 2 << 8
 )

@@ -1,6 +1,8 @@
 package release
 
 import (
+	"slices"
+
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
 )
@@ -12,6 +14,8 @@ type Item struct {
 	Line []byte
 	// Sensitive: it has a label or a code that says so.
 	Sensitive bool
+	// Binary is what it was made to hold, as Binary/id: a reference to that leads to it.
+	Binary string
 	// Auth: it is a prior authorisation.
 	Auth    bool
 	Updated fhir.Day // meta.lastUpdated of the source, fhir.MinDay when it had none
@@ -37,6 +41,7 @@ type Member struct {
 	byRef   map[string]int
 	refers  [][]int // the items that refer to an item
 	auths   map[int]Authorization
+	shown   map[int]bool // made for a Binary that something other than a prior authorisation shows
 }
 
 // Rule judges the resources of a member in the light of each other: what is sensitive because of what it refers to, what
@@ -47,6 +52,9 @@ func Rule(items []Item) *Member {
 		it := &items[i]
 		m.byRef[fhir.TypeName(it.Type)+"/"+it.ID] = i
 		m.byRef[it.ID] = i // for a urn:uuid
+		if it.Binary != "" {
+			m.byRef[it.Binary] = i
+		}
 		m.rulings[i] = Ruling{Dated: it.Dated, First: it.First, Last: it.Last}
 	}
 	for i := range items {
@@ -56,11 +64,31 @@ func Rule(items []Item) *Member {
 			}
 		})
 	}
+	m.findShown()
 	m.ruleAuths()
 	m.ruleSupport()
 	m.ruleSensitive()
 	m.ruleProvenance()
 	return m
+}
+
+// findShown notes what was made for Binaries that are attached elsewhere too.
+func (m *Member) findShown() {
+	made := slices.ContainsFunc(m.items, func(it Item) bool { return it.Binary != "" })
+	if !made {
+		return
+	}
+	m.shown = map[int]bool{}
+	for i := range m.items {
+		if m.items[i].Auth {
+			continue
+		}
+		for _, a := range fhir.Attachments(m.items[i].Line) {
+			if t, ok := m.byRef["Binary/"+a.Binary]; ok && t != i {
+				m.shown[t] = true
+			}
+		}
+	}
 }
 
 // Ruling returns what the rules make of an item, by its number.
@@ -172,6 +200,9 @@ func (m *Member) belongs(t int) bool {
 	switch m.items[t].Type {
 	case fhir.TypeDocumentReference, fhir.TypeQuestionnaireResponse, fhir.TypeDocumentManifest, fhir.TypeMedia:
 	default:
+		return false
+	}
+	if m.shown[t] {
 		return false
 	}
 	for _, from := range m.refers[t] {
