@@ -43,7 +43,7 @@ type ExportPlan struct {
 	Chunks    int
 	Done      int // chunks that earlier runs of the workflow published
 	Resources int64
-	// Supporting says that another chunk follows, number Chunks, with the shared resources that the others refer to.
+	// Supporting says that another chunk follows, number Chunks, with what comes along because of the others.
 	Supporting bool
 	// Convert says that the files are to be made into another format before they are published.
 	Convert bool
@@ -72,7 +72,7 @@ func (a *Activities) PrepareExport(ctx context.Context, jobID string) (*ExportPl
 		}
 	}
 	plan := &ExportPlan{Client: job.ClientID, Operation: job.Operation, Chunks: len(chunks), Convert: params.Format != ""}
-	if n := len(chunks); n > 0 && isSupporting(job, chunks[n-1]) {
+	if n := len(chunks); n > 0 && isClosing(job, chunks[n-1]) {
 		plan.Supporting = true
 		plan.Chunks--
 	}
@@ -107,14 +107,14 @@ func (a *Activities) plan(ctx context.Context, job *models.Job, p models.ExportP
 	if err := a.Store.Loads(ctx, p.GroupID, p.Types, onlyMembers(p), *job.TransactionTime, collect(false)); err != nil {
 		return nil, err
 	}
-	if job.Operation == models.OpSystemExport {
+	if job.Operation == models.OpSystemExport && p.OrganizeBy == "" {
 		if err := a.Store.SharedLoads(ctx, p.Types, *job.TransactionTime, collect(true)); err != nil {
 			return nil, err
 		}
 	}
 	chunks := joinAtoms(job.ID, atoms)
-	if len(chunks) > 0 && supports(job, p) {
-		chunks = append(chunks, supportingChunk(job.ID, len(chunks)))
+	if len(chunks) > 0 && p.OrganizeBy == "" && (supports(job, p) || transmits(p)) {
+		chunks = append(chunks, closingChunk(job, len(chunks)))
 	}
 	return chunks, a.Store.SavePlan(ctx, job.ID, chunks)
 }
@@ -256,6 +256,7 @@ type chunkExport struct {
 	binaries map[string]store.Owned
 	sent     map[string]uuid.UUID
 	latest   map[provenanceKey]bool // nil when Provenance is not picked
+	blocks   *blocks                // nil unless the export is organized by Patient
 	buf      map[int16]*typeBuffer
 	held     int64
 	blob     blobWriter
@@ -284,8 +285,8 @@ func (e *chunkExport) run(ctx context.Context) (err error) {
 	e.blob = blobWriter{files: e.a.Files, key: e.key}
 	defer e.blob.abort()
 	err = e.a.Store.InSnapshot(ctx, *e.job.TransactionTime, func(view *store.Snapshot) error {
-		if isSupporting(e.job, e.chunk) {
-			return e.support(ctx, view)
+		if isClosing(e.job, e.chunk) {
+			return e.close(ctx, view)
 		}
 		roster, err := e.roster(view)
 		if err != nil {
@@ -303,18 +304,20 @@ func (e *chunkExport) run(ctx context.Context) (err error) {
 		if err := e.readProvenance(view, roster); err != nil {
 			return err
 		}
+		if err := e.openBlocks(view, roster); err != nil {
+			return err
+		}
 		return e.read(ctx, view, roster)
 	})
 	if err != nil {
 		return err
 	}
-	if e.acc.Planned != e.chunk.Planned && !isSupporting(e.job, e.chunk) {
+	if e.acc.Planned != e.chunk.Planned && !isClosing(e.job, e.chunk) {
 		return fmt.Errorf("chunk %d: %d resources planned, %d accounted for", e.chunk.Chunk, e.chunk.Planned, e.acc.Planned)
 	}
-	if e.chunk.Chunk == 0 && transmits(e.params) {
-		if err := e.transmit(); err != nil {
-			return err
-		}
+	if e.blocks != nil { // these are not planned, but counted
+		e.acc.Planned += e.blocks.lines
+		e.acc.Written += e.blocks.lines
 	}
 	if err := e.write(ctx); err != nil {
 		return err
@@ -368,6 +371,7 @@ func (e *chunkExport) recheck(view *store.Snapshot, entries []store.RosterEntry)
 // read takes in every segment of the chunk. Bytes of a segment that is wanted whole are copied as they are.
 func (e *chunkExport) read(ctx context.Context, view *store.Snapshot, roster map[uuid.UUID]*access) error {
 	window := e.terms.segments(e.params)
+	window.ByMember = e.blocks != nil
 	// What of a segment is kept back for its age is counted apart from what the request left out.
 	old, class := int64(0), models.Class(0)
 	keep := func(l segment.Line) bool {
@@ -412,7 +416,7 @@ func (e *chunkExport) read(ctx context.Context, view *store.Snapshot, roster map
 			return err
 		}
 		old, class = 0, row.Class
-		n, err := e.take(row, who, keep)
+		n, err := e.takeInBlock(row, who, keep)
 		if err != nil {
 			return err
 		}
@@ -431,6 +435,7 @@ func (e *chunkExport) read(ctx context.Context, view *store.Snapshot, roster map
 	if err != nil {
 		return err
 	}
+	e.endBlock()
 	for _, who := range roster {
 		e.acc.Members++
 		switch {
@@ -456,11 +461,7 @@ func (e *chunkExport) listed(roster map[uuid.UUID]*access) []uuid.UUID {
 
 // take appends what is wanted of a segment to its type's buffer and returns how many lines that was.
 func (e *chunkExport) take(row *store.Row, who *access, keep func(segment.Line) bool) (int64, error) {
-	b := e.buf[row.Type]
-	if b == nil {
-		b = &typeBuffer{}
-		e.buf[row.Type] = b
-	}
+	b := e.buffer(row.Type)
 	sum := segment.Sum{Lines: row.Lines, RawLen: row.RawLen, CRC: row.CRC, PackedLen: int64(len(row.Data))}
 	var err error
 	if row.Cut == store.CutEdge {
@@ -484,6 +485,19 @@ func (e *chunkExport) take(row *store.Row, who *access, keep func(segment.Line) 
 	b.sum = b.sum.Add(sum)
 	e.held += sum.PackedLen
 	return sum.Lines, nil
+}
+
+// buffer returns where lines of a type are collected. Files that are organized by Patient are kept as of that type.
+func (e *chunkExport) buffer(typ int16) *typeBuffer {
+	if e.blocks != nil {
+		typ = fhir.TypePatient
+	}
+	b := e.buf[typ]
+	if b == nil {
+		b = &typeBuffer{}
+		e.buf[typ] = b
+	}
+	return b
 }
 
 // cut is Packer.Select for an export that takes along what its lines refer to.

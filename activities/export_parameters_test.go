@@ -130,9 +130,7 @@ func TestParquet(t *testing.T) {
 	id := b.job(models.OpSystemExport, models.ExportParams{Format: models.FormatParquet})
 	plan := must[ExportPlan](t, b.PrepareExport, id)
 	require.True(t, plan.Convert)
-	for i := range plan.Chunks {
-		must[ChunkResult](t, b.ExportChunk, ChunkInput{id, i})
-	}
+	b.write(id, plan)
 	count := must[int](t, b.CountFiles, id)
 	_, err := run(t, b.PublishExport, id)
 	require.Contains(t, requireFinal(t, err, models.KindConflict), "not converted")

@@ -101,22 +101,27 @@ func transmits(p models.ExportParams) bool {
 	return len(p.Types) == 0 || slices.Contains(p.Types, fhir.TypeProvenance)
 }
 
-// transmit adds the Provenance that names this payer as the transmitter of the export. It is the same in every attempt. Like
-// what supports other resources it is not planned, but counted.
-func (e *chunkExport) transmit() error {
+// transmission is the line that names this payer as the transmitter of the export.
+func (e *chunkExport) transmission() ([]byte, error) {
 	h := release.Transmission{
 		ID: e.job.ID, Recorded: *e.job.TransactionTime, GroupID: e.params.GroupID, Name: e.a.Holder.Name, Identifiers: e.a.Holder.IDs,
 	}
 	line, err := json.Marshal(h.Provenance())
 	if err != nil {
-		return fmt.Errorf("write the provenance: %w", err)
+		return nil, fmt.Errorf("write the provenance: %w", err)
 	}
-	b := e.buf[fhir.TypeProvenance]
-	if b == nil {
-		b = &typeBuffer{}
-		e.buf[fhir.TypeProvenance] = b
+	return append(line, '\n'), nil
+}
+
+// transmit adds the Provenance that names this payer as the transmitter of the export. It is the same in every attempt. Like
+// what supports other resources it is not planned, but counted.
+func (e *chunkExport) transmit() error {
+	line, err := e.transmission()
+	if err != nil {
+		return err
 	}
-	data, sum, err := e.packer.Pack(b.data, append(line, '\n'))
+	b := e.buffer(fhir.TypeProvenance)
+	data, sum, err := e.packer.Pack(b.data, line)
 	if err != nil {
 		return err
 	}

@@ -16,20 +16,46 @@ import (
 	"pdexbulk/models/store"
 )
 
-// The shared resources (Practitioner, Organization, Location, ...) that exported ones refer to come along, each once, in a
-// chunk of their own after all others. A system level export has every shared resource anyway.
+// What comes along because of the other chunks is written in a chunk of its own after them: the shared resources (Practitioner,
+// Organization, Location, ...) that exported ones refer to, each once, and who transmitted it all. A system level export has every
+// shared resource anyway.
 
 // supports reports whether an export takes the shared resources along that it refers to.
 func supports(job *models.Job, p models.ExportParams) bool {
-	return job.Operation != models.OpSystemExport && (len(p.Types) == 0 || slices.ContainsFunc(p.Types, fhir.Shareable))
+	return job.Operation != models.OpSystemExport && p.OrganizeBy == "" && (len(p.Types) == 0 || slices.ContainsFunc(p.Types, fhir.Shareable))
 }
 
-func supportingChunk(jobID string, number int) store.Chunk {
-	return store.Chunk{JobID: jobID, Chunk: number, Lo: models.FirstShared, Hi: models.LastShared}
+// closingChunk is told from others by its range, which has no member in it, nor at system level any shared resource.
+func closingChunk(job *models.Job, number int) store.Chunk {
+	if job.Operation == models.OpSystemExport {
+		return store.Chunk{JobID: job.ID, Chunk: number, Lo: uuid.Max, Hi: uuid.Max}
+	}
+	return store.Chunk{JobID: job.ID, Chunk: number, Lo: models.FirstShared, Hi: models.LastShared}
 }
 
-func isSupporting(job *models.Job, c store.Chunk) bool {
-	return job.Operation != models.OpSystemExport && c.Lo == models.FirstShared
+func isClosing(job *models.Job, c store.Chunk) bool {
+	lo := models.FirstShared
+	if job.Operation == models.OpSystemExport {
+		lo = uuid.Max
+	}
+	return c.Lo == lo
+}
+
+// close writes the closing chunk. Where nothing else leaves, there is no transmission to tell of.
+func (e *chunkExport) close(ctx context.Context, view *store.Snapshot) error {
+	if supports(e.job, e.params) {
+		if err := e.support(ctx, view); err != nil {
+			return err
+		}
+	}
+	if !transmits(e.params) {
+		return nil
+	}
+	others, _, err := e.a.Store.ChunkAccounting(ctx, e.job.ID)
+	if err != nil || others.Written+e.acc.Written == 0 {
+		return err
+	}
+	return e.transmit()
 }
 
 // refer notes what the segments that may leave refer to.

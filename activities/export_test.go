@@ -430,7 +430,7 @@ func TestManyChunksMakeFewFiles(t *testing.T) {
 	}
 	require.Len(t, b.blobs("exports"), 60)
 	_, files, got := b.publishExport(id)
-	require.Len(t, files, 4, "one for each type, and the transmitter's Provenance")
+	require.Len(t, files, 3, "one for each type")
 	require.Equal(t, filtered(b.current(), func(_ string, s stored) bool {
 		return models.IsMember(s.member) && s.member != models.MemberID("absent")
 	}), got)

@@ -101,7 +101,7 @@ func (a *Activities) publishExport(ctx context.Context, jobID string) (*Publishe
 		return nil, err
 	}
 	files = append(files, deleted...)
-	ignored, err := a.tellIgnored(ctx, jobID, params.Ignored, acc.TooOld, len(files))
+	ignored, err := a.tellIgnored(ctx, job, params, acc.TooOld, len(files))
 	if err != nil {
 		return nil, err
 	}

@@ -4,35 +4,37 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
 )
 
-// tellIgnored writes the error file of a manifest that says which parameters were ignored, and how many resources were too old
-// to be handed over, one OperationOutcome each (Bulk Data Access 2.0.0, manifest "error"). It returns no file when there is
+// tellIgnored writes the error file of a manifest that says which parameters were ignored, how many resources were too old
+// to be handed over, and that those of no patient have no place in it, one OperationOutcome each (Bulk Data Access 2.0.0, manifest "error"). It returns no file when there is
 // nothing to tell. number is the file's place in the manifest.
-func (a *Activities) tellIgnored(ctx context.Context, jobID string, ignored []string, tooOld int64, number int) ([]models.JobFile, error) {
-	if len(ignored) == 0 && tooOld == 0 {
-		return nil, nil
-	}
-	var lines [][]byte
-	for _, name := range ignored {
-		line, err := json.Marshal(ignoredOutcome(name))
-		if err != nil {
-			return nil, fmt.Errorf("write outcome: %w", err)
-		}
-		lines = append(lines, append(line, '\n'))
+func (a *Activities) tellIgnored(ctx context.Context, job *models.Job, p models.ExportParams, tooOld int64, number int) ([]models.JobFile, error) {
+	var outcomes []fhir.OperationOutcome
+	for _, name := range p.Ignored {
+		outcomes = append(outcomes, ignoredOutcome(name))
 	}
 	if tooOld > 0 {
-		line, err := json.Marshal(tooOldOutcome(tooOld))
+		outcomes = append(outcomes, tooOldOutcome(tooOld))
+	}
+	if p.OrganizeBy != "" && (len(p.Types) == 0 || slices.ContainsFunc(p.Types, fhir.Shareable)) {
+		outcomes = append(outcomes, fhir.Outcome(fhir.NewIssue(fhir.SeverityInformation, fhir.IssueInformational,
+			"resources that belong to no patient, such as Practitioners, are left out of output that is organized by Patient")))
+	}
+	var lines [][]byte
+	for _, o := range outcomes {
+		line, err := json.Marshal(o)
 		if err != nil {
 			return nil, fmt.Errorf("write outcome: %w", err)
 		}
 		lines = append(lines, append(line, '\n'))
 	}
-	return a.smallFile(ctx, models.JobFile{JobID: jobID, File: number, Kind: "error", Type: "OperationOutcome"}, lines)
+	return a.smallFile(ctx, models.JobFile{JobID: job.ID, File: number, Kind: "error", Type: "OperationOutcome"}, lines)
 }
 
 // patientPlace is how the place of an ignored patient reference begins; other ignored things are told by parameter name.

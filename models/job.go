@@ -132,8 +132,20 @@ type ExportParams struct {
 	LatestProvenance bool `json:"latestProvenance,omitempty"`
 	// Format is how the files are kept, as in JobFile: FormatGzip and "" for NDJSON, else the media type that was asked for.
 	Format string `json:"format,omitempty"`
+	// OrganizeBy is "Patient" for files in which each patient's resources stand together, under a header, and "" for files of one
+	// resource type each.
+	OrganizeBy string `json:"organizeBy,omitempty"`
 	// Ignored names the parameters that a client which prefers leniency gave in vain. Its manifest says so.
 	Ignored []string `json:"ignored,omitempty"`
+}
+
+// OrganizedBy is ExportParams.OrganizeBy of an export that has been read from the store, and "" of any other job.
+func (j *Job) OrganizedBy() string {
+	var p ExportParams
+	if j.Operation.IsMatch() || json.Unmarshal(j.Params, &p) != nil {
+		return ""
+	}
+	return p.OrganizeBy
 }
 
 // AttachmentURL returns where a Binary that lines of a job's files refer to is served. base is the absolute FHIR base URL

@@ -176,6 +176,7 @@ func exportParameters(group bool) []*huma.Param {
 		queryParameter("_typeFilter", "FHIR searches of the form Type?parameter=value, separated by commas or repeated; of several for one type any may match"),
 		queryParameter("_elements", "root elements to keep, as element or Type.element, separated by commas; may be repeated"),
 		queryParameter("includeAssociatedData", "LatestProvenanceResources or RelevantProvenanceResources"),
+		queryParameter("organizeOutputBy", "Patient: each patient's resources together, headed by a Parameters resource; NDJSON alone"),
 	}
 	if group {
 		params = append([]*huma.Param{pathParameter("id", "Group id")}, params...)

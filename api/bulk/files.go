@@ -45,6 +45,11 @@ func (s *Service) file(w http.ResponseWriter, r *http.Request, caller *auth.Call
 		return models.Errorf(models.KindUnavailable, "the file cannot be looked up at the moment; try again").Wait(5).Because(err)
 	}
 	trail.Of(r.Context()).Target = r.PathValue("file")
+	if job.OrganizedBy() != "" { // a file has all types in it
+		if err := covers(caller, job); err != nil {
+			return err
+		}
+	}
 	// Result files of a match hold what the caller sent; an export's need the scope of their type.
 	if !job.Operation.IsMatch() && f.Type != "OperationOutcome" && !caller.MayRead(f.Type) {
 		return models.Errorf(models.KindForbidden, "the token does not cover %s", f.Type)

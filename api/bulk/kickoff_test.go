@@ -125,9 +125,12 @@ func TestKickOffForms(t *testing.T) {
 			models.ExportParams{GroupID: "x", ExportType: "hl7.fhir.us.davinci-pdex#payertopayer"},
 			models.OpDataExport,
 		},
-		{"lenient", backend, "GET", "/fhir/Patient/$export?organizeOutputBy=Patient&foo=1&organizeOutputBy=x&9=9&_type=Patient,Basics", "", []string{"Prefer: handling=lenient"}, models.ExportParams{Types: codes("Patient"), Ignored: []string{"organizeOutputBy", "foo", "", "_type"}}, models.OpPatientExport},
+		{"organized by Patient", backend, "GET", "/fhir/Patient/$export?organizeOutputBy=Patient", "", nil, models.ExportParams{OrganizeBy: "Patient"}, models.OpPatientExport},
+		{"organized by Patient, lenient, Parquet", backend, "GET", "/fhir/$export?organizeOutputBy=Patient&_outputFormat=" + models.FormatParquet, "", []string{"Prefer: handling=lenient"}, models.ExportParams{Format: models.FormatParquet, Ignored: []string{"organizeOutputBy"}}, models.OpSystemExport},
+		{"organized by Patient in a body", payer, "POST", group + "/$export", `{"resourceType":"Parameters","parameter":[{"name":"organizeOutputBy","valueString":"Patient"}]}`, nil, models.ExportParams{GroupID: "x", OrganizeBy: "Patient"}, models.OpGroupExport},
+		{"lenient", backend, "GET", "/fhir/Patient/$export?organizeOutputBy=Group&foo=1&bar=1&foo=2&9=9&_type=Patient,Basics", "", []string{"Prefer: handling=lenient"}, models.ExportParams{Types: codes("Patient"), Ignored: []string{"organizeOutputBy", "foo", "bar", "", "_type"}}, models.OpPatientExport},
 		{"lenient, no type left", backend, "GET", "/fhir/$export?_type=Basics", "", []string{`Prefer: handling="lenient"`}, models.ExportParams{Types: []int16{0}, Ignored: []string{"_type"}}, models.OpSystemExport},
-		{"lenient in a body", backend, "POST", "/fhir/$export", `{"resourceType":"Parameters","parameter":[{"name":"organizeOutputBy","valueString":"Patient"},{"name":"allowPartialManifests","valueBoolean":true}]}`, []string{"Prefer: handling=lenient"}, models.ExportParams{Ignored: []string{"organizeOutputBy"}}, models.OpSystemExport},
+		{"lenient in a body", backend, "POST", "/fhir/$export", `{"resourceType":"Parameters","parameter":[{"name":"organizeOutputBy","valueString":"Group"},{"name":"allowPartialManifests","valueBoolean":true}]}`, []string{"Prefer: handling=lenient"}, models.ExportParams{Ignored: []string{"organizeOutputBy"}}, models.OpSystemExport},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -191,7 +194,10 @@ func TestKickOffRefuses(t *testing.T) {
 		{"patient by GET", backend, "GET", "/fhir/Patient/$export?patient=Patient/" + secret, "", "handling=lenient", 400, "patient"},
 		{"patient no Patient", payer, "POST", group + "/$export", body(`{"name":"patient","valueReference":{"reference":"Group/` + secret + `"}}`), "", 400, "Parameters.parameter[0]"},
 		{"_elements of another depth", backend, "GET", "/fhir/$export?_elements=Patient.name.family", "", "", 400, "_elements"},
-		{"organizeOutputBy", backend, "GET", "/fhir/$export?organizeOutputBy=Patient", "", "", 400, "organizeOutputBy"},
+		{"organized by another type", backend, "GET", "/fhir/$export?organizeOutputBy=" + secret, "", "", 400, "organizeOutputBy"},
+		{"organized by nothing", backend, "GET", "/fhir/$export?organizeOutputBy=", "", "", 400, "organizeOutputBy"},
+		{"organized twice", backend, "GET", "/fhir/$export?organizeOutputBy=Patient&organizeOutputBy=Patient", "", "", 400, "organizeOutputBy"},
+		{"Parquet organized by Patient", backend, "GET", "/fhir/$export?organizeOutputBy=Patient&_outputFormat=" + models.FormatParquet, "", "", 400, "organizeOutputBy"},
 		{"includeAssociatedData", backend, "GET", "/fhir/$export?includeAssociatedData=_foo", "", "", 400, "includeAssociatedData"},
 		{"since no instant", backend, "GET", "/fhir/$export?_since=" + secret, "", "", 400, "_since"},
 		{"since a day", backend, "GET", "/fhir/$export?_since=2026-01-01", "", "", 400, "_since"},
@@ -302,6 +308,22 @@ func TestScopesBoundTheJob(t *testing.T) {
 	}
 	require.Equal(t, []int{202, 202, 403}, []int{poll(wide, job), poll(two, job), poll(one, job)})
 	require.Equal(t, []int{202, 403, 403}, []int{poll(wide, all), poll(two, all), poll(one, all)})
+}
+
+// A file that is organized by Patient has all types of its export in it, so a token that covers Patients does not open it.
+func TestOrganizedFilesNeedAllTypes(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, unlimited)
+	a.Client(t, "backend", models.ClientBackend, "")
+	two := a.Login(t, "backend", "system/Patient.rs system/Coverage.rs")
+	one := a.Login(t, "backend", "system/Patient.rs")
+	for query, want := range map[string]int{"": 404, "&organizeOutputBy=Patient": 403} { // 404: nothing was written
+		job := two.KickOff(t, http.MethodGet, "/fhir/Patient/$export?_type=Patient,Coverage"+query, "")
+		complete(t, two, job, time.Now().Add(time.Hour), models.JobFile{Kind: "output", Type: "Patient"})
+		path := "/fhir/bulk-files/" + job.ID + "/0.Patient.ndjson"
+		require.Equal(t, want, one.Do(t, http.MethodGet, path, "").StatusCode, query)
+		require.Equal(t, 404, two.Do(t, http.MethodGet, path, "").StatusCode, query)
+	}
 }
 
 // KO-09: what was ignored is told in the manifest's error file, one OperationOutcome each.

@@ -95,6 +95,13 @@ func (a *asked) export(given []parameter, groupID string) (models.ExportParams, 
 	if err := a.lineParameters(&p); err != nil {
 		return p, err
 	}
+	if p.OrganizeBy != "" && p.Format == models.FormatParquet {
+		if !a.lenient {
+			return p, models.Errorf(models.KindInvalid, "Parquet files are of one resource type each; leave this out, or ask for NDJSON").At("organizeOutputBy")
+		}
+		p.OrganizeBy = ""
+		ignore(&p, "organizeOutputBy")
+	}
 	slices.Sort(p.Types)
 	p.Types = slices.Compact(p.Types)
 	if a.op != models.OpSystemExport && len(p.Types) > 0 && !slices.ContainsFunc(p.Types, fhir.InPatientCompartment) && !a.lenient {
@@ -146,6 +153,8 @@ func (a *asked) take(p *models.ExportParams, g parameter, again bool) (known boo
 		err = a.patient(p, g)
 	case "includeAssociatedData":
 		err = a.associated(p, value)
+	case "organizeOutputBy":
+		err = a.organize(p, value)
 	case "allowPartialManifests":
 		// A manifest that is not partial is what a server may always give.
 	case "_format":
@@ -185,6 +194,19 @@ func (a *asked) format(p *models.ExportParams, value string) *models.Error {
 		return nil
 	}
 	return oneOf(formats, value, "the supported format is application/fhir+ndjson, for $export also application/vnd.apache.parquet")
+}
+
+// organize reads organizeOutputBy (Bulk Data Access 3.0.0).
+func (a *asked) organize(p *models.ExportParams, value string) *models.Error {
+	switch {
+	case value == "Patient":
+		p.OrganizeBy = value
+	case a.lenient:
+		ignore(p, "organizeOutputBy")
+	default:
+		return models.Errorf(models.KindInvalid, "output can be organized by Patient alone")
+	}
+	return nil
 }
 
 // patient reads one patient parameter. Whether it names somebody is for checkPatients to say.

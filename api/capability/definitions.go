@@ -50,6 +50,7 @@ var exportInput = []parameter{
 	in("_typeFilter", "string", 0, "*", "Searches of the form Type?parameter=value, separated by commas or repeated. Of several for one type any may match."),
 	in("_elements", "string", 0, "*", "Root elements to keep, as element or Type.element."),
 	in("includeAssociatedData", "code", 0, "*", "LatestProvenanceResources or RelevantProvenanceResources. Of both the second holds."),
+	in("organizeOutputBy", "string", 0, "1", "Patient: each patient's resources together, headed by a Parameters resource. NDJSON alone."),
 	in("allowPartialManifests", "boolean", 0, "1", "Taken and not acted on: a manifest is always whole."),
 }
 

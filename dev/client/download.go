@@ -2,6 +2,7 @@ package client
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ func (t *Totals) add(o Totals) {
 }
 
 // Download streams a file of a manifest and gives each line, without its newline, to each, which must not keep it; nil
-// only checks. It is an error when the answer is not NDJSON of non-blank JSON objects, all of the file's type and as
+// only checks. It is an error when the answer is not NDJSON of non-blank JSON objects, all of the file's type where it has one and as
 // many as the manifest says, or when a gzip body is more than one member. What was given to each before stays given.
 func (c *Client) Download(ctx context.Context, m *Manifest, file File, each func(line []byte) error) (Totals, error) {
 	totals := Totals{ByType: map[string]int64{}}
@@ -52,6 +53,9 @@ func (c *Client) Download(ctx context.Context, m *Manifest, file File, each func
 	}
 	defer resp.Body.Close()
 	wire := &countingReader{r: resp.Body}
+	if file.Type == "" && m.OutputOrganizedBy == "" {
+		return totals, errors.New("the manifest says of no type what it is a file of")
+	}
 	lines, size, err := readLines(wire, resp.Header.Get("Content-Encoding"), file.Type, each)
 	if err == nil && file.Count != nil && lines != *file.Count {
 		err = fmt.Errorf("%d lines where the manifest says %d", lines, *file.Count)
@@ -60,7 +64,9 @@ func (c *Client) Download(ctx context.Context, m *Manifest, file File, each func
 		return totals, fmt.Errorf("download %s: %w", file.Type, err)
 	}
 	totals.Files, totals.Lines, totals.Bytes, totals.Wire = 1, lines, size, wire.n
-	totals.ByType[file.Type] = lines
+	if file.Type != "" {
+		totals.ByType[file.Type] = lines
+	}
 	return totals, nil
 }
 
@@ -157,7 +163,7 @@ func checkLine(line []byte, resourceType string) error {
 	if len(line) == 0 || !gjson.ValidBytes(line) {
 		return errors.New("is not JSON")
 	}
-	if got := gjson.GetBytes(line, "resourceType"); got.Type != gjson.String || got.Str != resourceType {
+	if got := gjson.GetBytes(line, "resourceType"); got.Type != gjson.String || resourceType != "" && got.Str != resourceType {
 		return errors.New("is of another type than its file")
 	}
 	return nil
@@ -214,7 +220,7 @@ func (c *Client) DownloadAll(ctx context.Context, m *Manifest, parallel int, sin
 		for i, file := range files {
 			name := kind
 			if name == "" {
-				name = file.Type
+				name = cmp.Or(file.Type, m.OutputOrganizedBy)
 			}
 			select {
 			case tasks <- task{file, fmt.Sprintf("%05d.%s.ndjson", i+1, filepath.Base(name))}:

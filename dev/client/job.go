@@ -69,14 +69,16 @@ type Progress struct {
 
 // Manifest is the answer of a finished job (Bulk Data Access, "Response - Complete Status").
 type Manifest struct {
-	TransactionTime     time.Time       `json:"transactionTime"`
-	Request             string          `json:"request"`
-	RequiresAccessToken bool            `json:"requiresAccessToken"`
-	Output              []File          `json:"output"`
-	Deleted             []File          `json:"deleted,omitempty"`
-	Error               []File          `json:"error"`
-	Extension           json.RawMessage `json:"extension,omitempty"`
-	Link                []Link          `json:"link,omitempty"`
+	TransactionTime     time.Time `json:"transactionTime"`
+	Request             string    `json:"request"`
+	RequiresAccessToken bool      `json:"requiresAccessToken"`
+	// OutputOrganizedBy is set where output has a block for each resource of this type. Its files are then of no type.
+	OutputOrganizedBy string          `json:"outputOrganizedBy,omitempty"`
+	Output            []File          `json:"output"`
+	Deleted           []File          `json:"deleted,omitempty"`
+	Error             []File          `json:"error"`
+	Extension         json.RawMessage `json:"extension,omitempty"`
+	Link              []Link          `json:"link,omitempty"`
 	// Expires is the header of the same name, zero without.
 	Expires time.Time `json:"-"`
 }

@@ -16,14 +16,17 @@ type Manifest struct {
 	TransactionTime     string `json:"transactionTime"` // an instant
 	Request             string `json:"request"`
 	RequiresAccessToken bool   `json:"requiresAccessToken"`
-	Output              []File `json:"output"`
-	Deleted             []File `json:"deleted"`
-	Error               []File `json:"error"`
+	// OutputOrganizedBy is the resource type whose instances head the blocks of output files, "" when files are of one type each
+	// (Bulk Data Access 3.0.0).
+	OutputOrganizedBy string `json:"outputOrganizedBy,omitempty"`
+	Output            []File `json:"output"`
+	Deleted           []File `json:"deleted"`
+	Error             []File `json:"error"`
 }
 
 // File is one file of the manifest.
 type File struct {
-	Type      string     `json:"type"`
+	Type      string     `json:"type,omitempty"` // "" for output that is organized by a resource type
 	URL       string     `json:"url"`
 	Count     int64      `json:"count"`
 	Extension *Extension `json:"extension,omitempty"`
@@ -66,10 +69,11 @@ func BuildOpen(job *models.Job, files []models.JobFile, urls []string) Manifest 
 
 func build(job *models.Job, files []models.JobFile, url func(i int) string) Manifest {
 	m := Manifest{
-		Request: job.RequestURL,
-		Output:  []File{},
-		Deleted: []File{},
-		Error:   []File{},
+		Request:           job.RequestURL,
+		OutputOrganizedBy: job.OrganizedBy(),
+		Output:            []File{},
+		Deleted:           []File{},
+		Error:             []File{},
 	}
 	if job.TransactionTime != nil {
 		m.TransactionTime = fhir.FormatInstant(job.TransactionTime.UnixMilli())
@@ -81,6 +85,9 @@ func build(job *models.Job, files []models.JobFile, url func(i int) string) Mani
 		}
 		switch f.Kind {
 		case "output":
+			if m.OutputOrganizedBy != "" {
+				item.Type = ""
+			}
 			m.Output = append(m.Output, item)
 		case "deleted":
 			m.Deleted = append(m.Deleted, item)

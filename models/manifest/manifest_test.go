@@ -43,6 +43,23 @@ func TestBuild(t *testing.T) {
 	}`, string(got))
 }
 
+// Files that are organized by a type are of no type themselves (Bulk Data Access 3.0.0).
+func TestBuildOrganized(t *testing.T) {
+	t.Parallel()
+	job := &models.Job{ID: "j", Operation: models.OpPatientExport, Params: []byte(`{"organizeBy":"Patient"}`)}
+	got, err := json.Marshal(manifest.Build(job, []models.JobFile{
+		{JobID: "j", File: 0, Kind: "output", Type: "Patient", Lines: 3, CRC: 1},
+		{JobID: "j", File: 1, Kind: "error", Type: "OperationOutcome", Lines: 1, CRC: 1},
+	}, base))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"transactionTime": "", "request": "", "requiresAccessToken": true, "outputOrganizedBy": "Patient",
+		"output": [{"url": "https://payer.example/fhir/bulk-files/j/0.Patient.ndjson", "count": 3,
+			"extension": {"checksum": [{"algorithm": "crc32", "coding": "identity", "value": "AAAAAQ=="}]}}],
+		"deleted": [],
+		"error": [{"type": "OperationOutcome", "url": "https://payer.example/fhir/bulk-files/j/1.OperationOutcome.ndjson", "count": 1,
+			"extension": {"checksum": [{"algorithm": "crc32", "coding": "identity", "value": "AAAAAQ=="}]}}]}`, string(got))
+}
+
 func TestBuildOpen(t *testing.T) {
 	t.Parallel()
 	files := []models.JobFile{{Kind: "output", Type: "Patient"}, {Kind: "error", Type: "OperationOutcome"}}

@@ -294,6 +294,8 @@ type Window struct {
 	Day *int32
 	// Skip leaves out segments of classes with one of these bits.
 	Skip models.Class
+	// ByMember has the segments of each member come together, those of the Patient first.
+	ByMember bool
 }
 
 // Wants reports whether a line is inside the window. updated is in ms since 1970-01-01, serviceEnd in days; dated is
@@ -375,6 +377,21 @@ func (v *Snapshot) Roster(groupID string, c Chunk, only []uuid.UUID) ([]RosterEn
 	})
 }
 
+// PatientIDs returns the ids of members' Patients.
+func (v *Snapshot) PatientIDs(members []uuid.UUID) (map[uuid.UUID]string, error) {
+	rows, err := v.tx.Query(v.ctx, `SELECT m.id, m.patient_id FROM unnest($1::uuid[]) AS k(id) JOIN members m ON m.id = k.id`, members)
+	if err != nil {
+		return nil, fmt.Errorf("select patient ids: %w", err)
+	}
+	ids := make(map[uuid.UUID]string, len(members))
+	var member uuid.UUID
+	var id string
+	if _, err = pgx.ForEachRow(rows, []any{&member, &id}, func() error { ids[member] = id; return nil }); err != nil {
+		return nil, fmt.Errorf("read patient ids: %w", err)
+	}
+	return ids, nil
+}
+
 // Group returns the Group that is exported.
 func (v *Snapshot) Group(id string) (*Group, error) {
 	g := &Group{ID: id}
@@ -436,6 +453,9 @@ func (v *Snapshot) Segments(c Chunk, members []uuid.UUID, types []int16, w Windo
 		AND s.class & $7 = 0`
 	if always {
 		sql += ` AND ($3::timestamptz IS NULL AND $4::timestamptz IS NULL AND $5::date IS NULL)`
+	}
+	if w.ByMember {
+		sql += fmt.Sprintf(` ORDER BY s.member_id, s.type <> %d, s.type, s.class, s.part`, fhir.TypePatient)
 	}
 	rows, err := v.tx.Query(v.ctx, sql, args...)
 	if err != nil {

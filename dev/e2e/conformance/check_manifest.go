@@ -166,12 +166,15 @@ var manifestChecks = []check{
 		c := t.backend()
 		a := t.get(c, t.export(c, "$export", url.Values{"_type": {"Organization"}}).job.StatusURL)
 		t.check(!a.get("outputOrganizedBy").Exists(), "it is there without the parameter")
-		asked := t.call(c, http.MethodGet, "Patient/$export?organizeOutputBy=Patient", async(), nil)
-		if asked.status == http.StatusBadRequest {
-			t.na("organizeOutputBy is refused with 400")
+		x := t.organized()
+		a = t.get(c, x.job.StatusURL)
+		t.check(a.get("outputOrganizedBy").Str == "Patient", "it is not there with the parameter")
+		t.check(len(a.get("output").Array()) > 0, "there is no output")
+		for _, f := range a.get("output").Array() {
+			t.check(!f.Get("type").Exists(), "a file has a type")
+			next := f.Get("continuesInFile").Str
+			t.check(next == "" || a.get(`output.#(url=="`+next+`")`).Exists(), "a file continues in none of the manifest")
 		}
-		x := t.finish(c, c.Job(asked.header.Get("Content-Location")))
-		t.check(t.get(c, x.job.StatusURL).get("outputOrganizedBy").Str == "Patient", "it is not there with the parameter")
 	}},
 	{id: "MF-17", about: "manifests have pages only with allowPartialManifests", run: func(t *T) {
 		c := t.backend()

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -168,12 +169,35 @@ var parameterChecks = []check{
 	}},
 	{id: "PM-29", about: "an unsupported includeAssociatedData is a 400", run: func(t *T) { t.refusedExport("includeAssociatedData=_nonesuch") }},
 	{id: "PM-31", about: "organizeOutputBy", run: func(t *T) {
-		a := t.call(t.backend(), http.MethodGet, "Patient/$export?organizeOutputBy=Patient", async(), nil)
-		if a.status == http.StatusAccepted {
-			t.fail("it is taken, and there is no check for what comes of it")
+		t.refusedExport("organizeOutputBy=Organization")
+		t.refusedExport("organizeOutputBy=Patient&_outputFormat=application/vnd.apache.parquet")
+		plain, got := map[string]bool{}, map[string]bool{}
+		for _, lines := range t.export(t.backend(), "Patient/$export", url.Values{"_type": {organizedTypes}}).lines {
+			for _, line := range lines {
+				plain[line.Get("resourceType").Str+"/"+line.Get("id").Str] = true
+			}
 		}
-		t.refused("organizeOutputBy", a, http.StatusBadRequest)
-		t.na("not supported: 400 with an OperationOutcome, as it should be then")
+		x := t.organized()
+		seen := map[string]bool{}
+		for _, f := range x.m.Output {
+			of := ""
+			for _, line := range t.download(t.backend(), x.m, f) {
+				switch line.Get("resourceType").Str {
+				case "Parameters":
+					of = line.Get(`parameter.#(name=="header").valueReference.reference`).Str
+					t.check(strings.HasPrefix(of, "Patient/") && !seen[of], "a header refers to no Patient, or to one that had its block")
+					seen[of] = true
+				case "Patient":
+					t.check(of == "Patient/"+line.Get("id").Str, "a Patient stands under another's header")
+				default:
+					t.check(of != "" && strings.Contains(line.Raw, `"`+of+`"`), "a line does not refer to the Patient of its header")
+				}
+				if line.Get("resourceType").Str != "Parameters" {
+					got[line.Get("resourceType").Str+"/"+line.Get("id").Str] = true
+				}
+			}
+		}
+		t.check(len(got) > 0 && maps.Equal(plain, got), "%d resources, %d without the parameter, or others", len(got), len(plain))
 	}},
 	{id: "PM-32", about: "allowPartialManifests is taken, and the manifest holds everything", run: func(t *T) {
 		x := t.export(t.backend(), "$export", url.Values{"_type": {"Organization"}, "allowPartialManifests": {"true"}})

@@ -287,6 +287,14 @@ func (t *T) export(c *client.Client, path string, query url.Values) *export {
 	return t.finish(c, t.start(c, http.MethodGet, path, query, nil, nil))
 }
 
+// organizedTypes are types whose resources name their patient.
+const organizedTypes = "Patient,Coverage,ExplanationOfBenefit"
+
+// organized runs an export of these types that is organized by Patient.
+func (t *T) organized() *export {
+	return t.export(t.backend(), "Patient/$export", url.Values{"_type": {organizedTypes}, "organizeOutputBy": {"Patient"}})
+}
+
 // post runs an export with POST to its end.
 func (t *T) post(c *client.Client, path, parameters string) *export {
 	return t.finish(c, t.start(c, http.MethodPost, path, nil, nil, body(parameters)))
