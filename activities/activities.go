@@ -32,6 +32,9 @@ type Activities struct {
 	// GroupLife is how long the Groups of matches live.
 	GroupLife GroupLife
 
+	// ClaimsMonths is how many months back a service still shows that its provider treats the member.
+	ClaimsMonths int
+
 	// Codes are those by which an import takes a resource for sensitive, beside its labels; nil means none.
 	Codes *release.Codes
 	// Release are the settings of what may leave.

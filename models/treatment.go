@@ -156,3 +156,22 @@ func ValidLineCode(code string) bool {
 	}
 	return true
 }
+
+// RelationshipParts is how many parts a run of the claims rule cuts the members into, by the first byte of their ids, which are
+// hashes.
+const RelationshipParts = 16
+
+// RelationshipRun is a run of the claims rule, which derives treatment relationships from the services that are held.
+type RelationshipRun struct {
+	ID         string     `json:"id"`
+	State      State      `json:"state"`
+	Error      string     `json:"error,omitempty"`
+	At         time.Time  `json:"at"` // what the window is counted back from
+	CreatedAt  time.Time  `json:"createdAt"`
+	FinishedAt *time.Time `json:"finishedAt,omitempty"`
+	Members    int64      `json:"members"`
+	Services   int64      `json:"services"` // within the window
+	Added      int64      `json:"added"`
+	Changed    int64      `json:"changed"`
+	Ended      int64      `json:"ended"`
+}

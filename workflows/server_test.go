@@ -84,8 +84,9 @@ func start(t *testing.T, options worker.Options) *server {
 	w.RegisterWorkflow(workflows.Export)
 	w.RegisterWorkflow(workflows.Expire)
 	w.RegisterWorkflow(workflows.Sweep)
+	w.RegisterWorkflow(workflows.ClaimsRelationships)
 	w.RegisterActivity(&activities.Activities{
-		Store: s.store, Files: s.files, Log: slog.New(slog.DiscardHandler), ImportRoots: []string{s.root}, Retention: time.Hour,
+		Store: s.store, Files: s.files, Log: slog.New(slog.DiscardHandler), ImportRoots: []string{s.root}, Retention: time.Hour, ClaimsMonths: 18,
 		Holder: activities.Holder{Name: "Old Health Plan", IDs: []string{"urn:x|holder"}, SensitiveData: "tagged"},
 	})
 	require.NoError(t, w.Start())

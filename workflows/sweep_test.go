@@ -119,3 +119,27 @@ func TestSweepsAreSetUp(t *testing.T) {
 		require.NotNil(t, run)
 	}
 }
+
+// However many workers start, the claims rule is scheduled once, as the last of them says, and not at all when it is off.
+func TestTheClaimsRuleIsScheduled(t *testing.T) {
+	t.Parallel()
+	s := start(t, worker.Options{})
+	ctx := t.Context()
+	handle := s.client.ScheduleClient().GetHandle(ctx, workflows.ClaimsRelationshipsID)
+	for _, every := range []time.Duration{time.Hour, time.Hour, 24 * time.Hour} {
+		require.NoError(t, workflows.ScheduleClaimsRelationships(ctx, s.client, queue, every, workflows.Limits{Parallel: 2}))
+		got, err := handle.Describe(ctx)
+		require.NoError(t, err)
+		require.Equal(t, every, got.Schedule.Spec.Intervals[0].Every)
+	}
+	require.NoError(t, handle.Trigger(ctx, client.ScheduleTriggerOptions{}))
+	require.Eventually(t, func() bool {
+		runs, err := s.store.RelationshipRuns(ctx, "", 10)
+		return err == nil && len(runs) == 1 && runs[0].State == models.StateCompleted
+	}, time.Minute, 50*time.Millisecond)
+	for range 2 {
+		require.NoError(t, workflows.ScheduleClaimsRelationships(ctx, s.client, queue, 0, workflows.Limits{}))
+		_, err := handle.Describe(ctx)
+		require.Error(t, err)
+	}
+}

@@ -79,6 +79,7 @@ func (s *Service) AddRoutes(api huma.API) {
 	s.addAuditRoutes(api, op)
 	s.addMatchingRoutes(api, op)
 	s.addProgrammeRoutes(api, op)
+	s.addRelationshipRoutes(api, op)
 	s.addListRoutes(api, op)
 }
 

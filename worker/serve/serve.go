@@ -33,6 +33,8 @@ type Config struct {
 	Codes          []string      `env:"PDEX_SENSITIVE_CODES" envDefault:"behavioral-health,genetic,hiv,reproductive,sexual-health,substance-use,violence" help:"lists of codes by which an import takes resources for sensitive, beside their labels: those named in models/release/codes, and paths of own ones that end in .tsv; none for none"`
 	PayerYears     int           `env:"PDEX_P2P_LOOKBACK_YEARS" envDefault:"5" help:"calendar years that an exchange between payers reaches back from the request, by date of service; 0 means no bound"`
 	ProviderFrom   string        `env:"PDEX_PROVIDER_FROM" envDefault:"2016-01-01" help:"first date of service that providers are given"`
+	ClaimsMonths   int           `env:"PDEX_CLAIMS_MONTHS" envDefault:"18" help:"months for which a service shows that its provider treats the member"`
+	ClaimsEvery    time.Duration `env:"PDEX_CLAIMS_EVERY" envDefault:"24h" help:"how often treatment relationships are derived from services; 0 for only when an administrator asks"`
 	DrugAuths      bool          `env:"PDEX_DRUG_PRIOR_AUTHS" envDefault:"false" help:"hand over prior authorizations for drugs, too"`
 }
 
@@ -43,6 +45,10 @@ func (c Config) Check() error {
 		return errors.New("PDEX_SENSITIVE_DATA: not tagged, excluded or untagged")
 	case c.PayerYears < 0 || c.PayerYears > 200:
 		return errors.New("PDEX_P2P_LOOKBACK_YEARS: not between 0 and 200")
+	case c.ClaimsMonths < 1 || c.ClaimsMonths > 120:
+		return errors.New("PDEX_CLAIMS_MONTHS: not between 1 and 120")
+	case c.ClaimsEvery < 0 || c.ClaimsEvery > 0 && c.ClaimsEvery < time.Minute:
+		return errors.New("PDEX_CLAIMS_EVERY: neither 0 nor a minute or more")
 	case c.Retention <= 0:
 		return errors.New("PDEX_FILE_RETENTION: not a positive duration")
 	case c.PayerGroups < 0:
@@ -96,14 +102,19 @@ func Setup(ctx context.Context, p *boot.Process, cfg *Config) error {
 	w.RegisterWorkflow(workflows.Sweep)
 	w.RegisterWorkflow(workflows.TrainMatcher)
 	w.RegisterWorkflow(workflows.LoadList)
+	w.RegisterWorkflow(workflows.ClaimsRelationships)
 	w.RegisterActivity(&activities.Activities{
 		Store: p.Store, Files: p.Blob, Log: p.Log, ImportRoots: p.Config.Work.ImportRoots, Retention: cfg.Retention,
 		Holder:    activities.Holder{Name: cfg.HolderName, IDs: cfg.HolderIDs, SensitiveData: cfg.SensitiveData},
 		GroupLife: activities.GroupLife{Payer: cfg.PayerGroups, Provider: cfg.ProviderGroups},
-		Codes:     codes, Release: rules,
+		Codes:     codes, Release: rules, ClaimsMonths: cfg.ClaimsMonths,
 	})
 	go sweep(ctx, p)
 	if err := workflows.StartSweeps(ctx, p.Temporal, p.Config.Temporal.TaskQueue); err != nil {
+		return err
+	}
+	limits := workflows.Limits{Parallel: p.Config.Work.ExportConcurrency}
+	if err := workflows.ScheduleClaimsRelationships(ctx, p.Temporal, p.Config.Temporal.TaskQueue, cfg.ClaimsEvery, limits); err != nil {
 		return err
 	}
 	if err := p.Serve(ctx, "health", p.Config.HTTP.HealthListen, p.Health.Handler(), false); err != nil {
