@@ -85,7 +85,7 @@ func routes(t *testing.T) http.Handler {
 		Config: boot.Config{Dev: true, HTTP: boot.HTTPConfig{BaseURL: "https://payer.example.com/fhir"}},
 		Log:    slog.New(slog.DiscardHandler), Health: boot.NewHealth(0), Codec: codec,
 	}
-	h, _, err := server.Handler(p, &server.Config{AdminToken: "secret"})
+	h, _, err := server.Handler(p, &server.Config{AdminToken: "secret", KickoffBody: 1, AdminBody: 1})
 	require.NoError(t, err)
 	return h
 }

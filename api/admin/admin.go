@@ -38,6 +38,8 @@ type Service struct {
 	ImportRoots []string
 	// Limits go with every import that is started.
 	Limits workflows.Limits
+	// MaxBody is how many bytes a request, but for an upload, must stay below.
+	MaxBody int64
 	// Attempts, unless nil, bounds how often somebody may try tokens that are none.
 	Attempts Attempts
 	// Audit is where changes are recorded, Sealer what chains and verifies the log.
@@ -59,7 +61,7 @@ func (s *Service) AddRoutes(api huma.API) {
 	op := func(method, path, id, summary string, status int) huma.Operation {
 		return huma.Operation{
 			OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status, Tags: []string{"Admin"},
-			Security: []map[string][]string{{"admin": {}}}, Middlewares: huma.Middlewares{s.guard}, MaxBodyBytes: 1 << 20,
+			Security: []map[string][]string{{"admin": {}}}, Middlewares: huma.Middlewares{s.guard}, MaxBodyBytes: s.MaxBody,
 		}
 	}
 	huma.Register(api, op(http.MethodPost, "/admin/imports", "start-import", "Load files into the store", http.StatusAccepted), s.startImport)

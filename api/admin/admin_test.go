@@ -172,6 +172,15 @@ func TestAdminRefuses(t *testing.T) {
 	t.Cleanup(func() { require.NotContains(t, a.Log(), secret) })
 }
 
+func TestAdminBodyIsBounded(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, func(_ *boot.Process, cfg *server.Config) { cfg.AdminBody = 200 })
+	const body = `{"name":"n","kind":"payer","scopes":["system/*.rs"],"jwksUrl":"https://a.example/jwks"}`
+	padded := func(n int) string { return body + strings.Repeat(" ", n-len(body)) }
+	refused(t, a.Do(t, http.MethodPut, "/admin/clients/c", padded(200), bearer, jsonType), http.StatusRequestEntityTooLarge)
+	require.Equal(t, http.StatusOK, a.Do(t, http.MethodPut, "/admin/clients/c", padded(199), bearer, jsonType).StatusCode)
+}
+
 func TestClients(t *testing.T) {
 	t.Parallel()
 	a := apitest.New(t, nil)

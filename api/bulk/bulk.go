@@ -47,6 +47,8 @@ type Service struct {
 	// MaxMembers and MaxBody bound a match request.
 	MaxMembers int
 	MaxBody    int64
+	// KickoffBody bounds the Parameters of an export kick-off, in bytes.
+	KickoffBody int64
 	// PollBurst is how many polls of a running job may come at once, beyond two a second; 0 means no bound.
 	PollBurst int
 	// Presign is how long signed URLs of an export's files live; 0 has the files served here, to whoever has a token. It needs a

@@ -15,9 +15,6 @@ import (
 	"pdexbulk/models/fhir"
 )
 
-// maxKickoffBody bounds the Parameters of an export kick-off, in bytes.
-const maxKickoffBody = 1 << 20
-
 // p2pExport is the exportType of payer-to-payer Groups (PDex 2.2.0, 171).
 const p2pExport = "hl7.fhir.us.davinci-pdex#payertopayer"
 
@@ -46,7 +43,7 @@ func (s *Service) export(w http.ResponseWriter, r *http.Request, c *auth.Caller,
 	if err := asyncHeaders(r.Header); err != nil {
 		return err
 	}
-	given, err := readParameters(w, r)
+	given, err := readParameters(w, r, s.KickoffBody)
 	if err != nil {
 		return err
 	}
@@ -183,12 +180,12 @@ type parameter struct {
 }
 
 // readParameters reads the parameters of a kick-off from the query and, with POST, from a Parameters resource.
-func readParameters(w http.ResponseWriter, r *http.Request) ([]parameter, error) {
+func readParameters(w http.ResponseWriter, r *http.Request, limit int64) ([]parameter, error) {
 	out, err := parseQuery(r.URL.RawQuery)
 	if err != nil || r.Method != http.MethodPost {
 		return out, err
 	}
-	body, err := io.ReadAll(requestBody(w, r, maxKickoffBody))
+	body, err := io.ReadAll(requestBody(w, r, limit))
 	if fault := bodyFault(err); fault != nil {
 		return nil, fault
 	}

@@ -275,6 +275,17 @@ func distinct(n int) string {
 	return strings.Join(parts, "&")
 }
 
+func TestKickOffBodyIsBounded(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, func(_ *boot.Process, cfg *server.Config) { cfg.KickoffBody = 200 })
+	c := a.Client(t, "backend", models.ClientBackend, "")
+	const body = `{"resourceType":"Parameters","parameter":[{"name":"_type","valueString":"Patient"}]}`
+	padded := func(n int) string { return body + strings.Repeat(" ", n-len(body)) }
+	resp := c.Do(t, http.MethodPost, "/fhir/$export", padded(201), apitest.Async, apitest.FHIR, apitest.JSON)
+	require.Contains(t, resp.Refused(t, 413).Issue[0].Diagnostics, "200 bytes")
+	c.KickOff(t, http.MethodPost, "/fhir/$export", padded(200))
+}
+
 func TestKickOffWithoutToken(t *testing.T) {
 	t.Parallel()
 	a := apitest.New(t, nil)

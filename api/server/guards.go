@@ -53,6 +53,9 @@ func (c *Config) guards(dev bool) (*guards, error) {
 	return g, nil
 }
 
+// maxHeldBody bounds the settings for bodies that are held in memory as a whole.
+const maxHeldBody = 64 << 20
+
 func (c *Config) checkLimits() error {
 	for name, wrong := range map[string]bool{
 		"PDEX_CLIENT_RATE":           c.ClientRate < 0,
@@ -65,6 +68,8 @@ func (c *Config) checkLimits() error {
 		"PDEX_JSON_DEPTH":            c.JSONDepth < 0 || c.JSONDepth > maxScanDepth,
 		"PDEX_JSON_MEMBERS":          c.JSONMembers < 0,
 		"PDEX_STALL":                 c.Stall < 0,
+		"PDEX_KICKOFF_BODY":          c.KickoffBody < 1 || c.KickoffBody > maxHeldBody,
+		"PDEX_ADMIN_BODY":            c.AdminBody < 1 || c.AdminBody > maxHeldBody,
 	} {
 		if wrong {
 			return models.Errorf(models.KindInvalid, "%s: not within its bounds", name)

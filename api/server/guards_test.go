@@ -30,7 +30,7 @@ func auditKeys(c string) boot.Secret {
 // What would leave a door open is refused when the api starts, without a word of a secret.
 func TestGuardsAreChecked(t *testing.T) {
 	t.Parallel()
-	good := Config{AdminToken: "0123456789abcdef", AuditKeys: auditKeys("k"), TrustedProxies: []string{"10.0.0.0/8", " ::1/128"}}
+	good := Config{AdminToken: "0123456789abcdef", AuditKeys: auditKeys("k"), TrustedProxies: []string{"10.0.0.0/8", " ::1/128"}, KickoffBody: 1, AdminBody: 1}
 	_, err := good.guards(false)
 	require.NoError(t, err)
 	for name, tt := range map[string]struct {
@@ -47,6 +47,8 @@ func TestGuardsAreChecked(t *testing.T) {
 		"proxy without network": {func(c *Config) { c.TrustedProxies = []string{"10.0.0.1"} }, true, "PDEX_TRUSTED_PROXIES"},
 		"negative rate":         {func(c *Config) { c.ClientRate = -1 }, true, "PDEX_CLIENT_RATE"},
 		"failures of no time":   {func(c *Config) { c.MatchFailures = 1 }, true, "PDEX_MATCH_FAILURES_WINDOW"},
+		"no body":               {func(c *Config) { c.KickoffBody = 0 }, true, "PDEX_KICKOFF_BODY"},
+		"a huge admin body":     {func(c *Config) { c.AdminBody = 65 << 20 }, true, "PDEX_ADMIN_BODY"},
 		"too deep":              {func(c *Config) { c.JSONDepth = 513 }, true, "PDEX_JSON_DEPTH"},
 		"any origin":            {func(c *Config) { c.CORSOrigins = []string{"*"} }, true, "PDEX_CORS_ORIGINS"},
 		"plain origin":          {func(c *Config) { c.CORSOrigins = []string{"http://a.example"} }, false, "PDEX_CORS_ORIGINS"},
@@ -69,7 +71,7 @@ func TestGuardsAreChecked(t *testing.T) {
 // Only what trusted proxies say of where a request came from is believed.
 func TestSource(t *testing.T) {
 	t.Parallel()
-	c := Config{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"}, AuditAddress: true}
+	c := Config{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"}, AuditAddress: true, KickoffBody: 1, AdminBody: 1}
 	g, err := c.guards(true)
 	require.NoError(t, err)
 	for _, tt := range []struct{ peer, forwarded, want string }{
@@ -107,7 +109,7 @@ func TestVerifyAudit(t *testing.T) {
 	files, err := blob.Open(t.Context(), "file://"+t.TempDir())
 	require.NoError(t, err)
 	p := &boot.Process{Store: s, Blob: files, Log: slog.New(slog.DiscardHandler)}
-	cfg := &Config{AuditKeys: auditKeys("k")}
+	cfg := &Config{AuditKeys: auditKeys("k"), KickoffBody: 1, AdminBody: 1}
 	e := trail.System(p0, "payer", "end-job", trail.Success)
 	require.NoError(t, s.AddAudit(t.Context(), []trail.Event{e, trail.System(p0, "payer", "end-job", trail.Failed)}))
 	g, err := cfg.guards(false)

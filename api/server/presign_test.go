@@ -32,7 +32,7 @@ func TestPresignIsChecked(t *testing.T) {
 		p.Config.Dev = true
 		p.Config.HTTP.BaseURL = "https://payer.example/fhir"
 		p.Config.Blob.URL = tc.blob
-		_, _, err := server.Handler(p, &server.Config{Presign: tc.life})
+		_, _, err := server.Handler(p, &server.Config{Presign: tc.life, KickoffBody: 1, AdminBody: 1})
 		if tc.want == "" {
 			require.NoError(t, err, "%s %s", tc.life, tc.blob.Reveal())
 			continue

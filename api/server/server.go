@@ -29,12 +29,14 @@ import (
 
 // Config is what the api is told beyond what every process is.
 type Config struct {
-	AdminToken boot.Secret `env:"PDEX_ADMIN_TOKEN" help:"bearer token of the admin API; empty closes it"`
-	OpenJobs   int         `env:"PDEX_OPEN_JOBS" envDefault:"4" help:"unfinished jobs of one operation a client may have; 0 means no limit"`
-	PollBurst  int         `env:"PDEX_POLL_BURST" envDefault:"20" help:"polls of one running job that may come at once, beyond two a second; 0 means no limit"`
-	MaxMembers int         `env:"PDEX_MATCH_MEMBERS" envDefault:"100000" help:"people one match request may ask for"`
-	MaxBody    int64       `env:"PDEX_MATCH_BODY" envDefault:"1073741824" help:"bytes one match request may have"`
-	Parallel   int         `env:"PDEX_RUN_PARALLEL" envDefault:"4" help:"activities one run may have in flight"`
+	AdminToken  boot.Secret `env:"PDEX_ADMIN_TOKEN" help:"bearer token of the admin API; empty closes it"`
+	OpenJobs    int         `env:"PDEX_OPEN_JOBS" envDefault:"4" help:"unfinished jobs of one operation a client may have; 0 means no limit"`
+	PollBurst   int         `env:"PDEX_POLL_BURST" envDefault:"20" help:"polls of one running job that may come at once, beyond two a second; 0 means no limit"`
+	MaxMembers  int         `env:"PDEX_MATCH_MEMBERS" envDefault:"100000" help:"people one match request may ask for"`
+	MaxBody     int64       `env:"PDEX_MATCH_BODY" envDefault:"1073741824" help:"bytes one match request may have"`
+	KickoffBody int64       `env:"PDEX_KICKOFF_BODY" envDefault:"1048576" help:"bytes the Parameters of one export kick-off may have"`
+	AdminBody   int64       `env:"PDEX_ADMIN_BODY" envDefault:"1048576" help:"bytes that one request of the admin API must stay below, but for uploads of lists"`
+	Parallel    int         `env:"PDEX_RUN_PARALLEL" envDefault:"4" help:"activities one run may have in flight"`
 
 	UDAPCert        string        `env:"PDEX_UDAP_CERT_FILE" help:"PEM file of the certificate, with its chain, that UDAP metadata are signed with; it must have PDEX_BASE_URL as a URI among its subject alternative names; read again when it changes; empty turns UDAP off"`
 	UDAPKey         string        `env:"PDEX_UDAP_KEY_FILE" help:"PEM file of its RSA key"`
@@ -156,14 +158,14 @@ func assemble(p *boot.Process, cfg *Config) (*server, error) {
 	limits := workflows.Limits{Parallel: cfg.Parallel}
 	operators := &admin.Service{
 		Store: p.Store, Files: p.Blob, Temporal: p.Temporal, TaskQueue: p.Config.Temporal.TaskQueue, Log: p.Log,
-		Token: cfg.AdminToken.Reveal(), Limits: limits, ImportRoots: p.Config.Work.ImportRoots, Audit: log, Sealer: sealer,
+		Token: cfg.AdminToken.Reveal(), Limits: limits, ImportRoots: p.Config.Work.ImportRoots, MaxBody: cfg.AdminBody, Audit: log, Sealer: sealer,
 	}
 	if cfg.AdminFailures > 0 {
 		operators.Attempts = &attempts{guards, newBuckets(0.1, cfg.AdminFailures)}
 	}
 	exchange := &bulk.Service{
 		Store: p.Store, Files: p.Blob, Temporal: p.Temporal, TaskQueue: p.Config.Temporal.TaskQueue, Auth: tokens, Log: p.Log,
-		Base: p.Config.HTTP.BaseURL, Limits: limits, OpenJobs: cfg.OpenJobs, MaxMembers: cfg.MaxMembers, MaxBody: cfg.MaxBody,
+		Base: p.Config.HTTP.BaseURL, Limits: limits, OpenJobs: cfg.OpenJobs, MaxMembers: cfg.MaxMembers, MaxBody: cfg.MaxBody, KickoffBody: cfg.KickoffBody,
 		PollBurst: cfg.PollBurst, Presign: cfg.Presign, Admit: newBuckets(cfg.ClientRate, cfg.ClientBurst).admit,
 		MatchFailures: cfg.MatchFailures, MatchWindow: cfg.MatchWindow,
 	}

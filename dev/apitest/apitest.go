@@ -115,7 +115,7 @@ func New(t testing.TB, change func(p *boot.Process, cfg *server.Config)) *API {
 	a.Process.Config.Dev = true
 	a.Process.Config.HTTP.BaseURL = a.Base
 	a.Process.Config.Temporal.TaskQueue = "apitest-" + models.NewID() // nobody serves it
-	cfg := &server.Config{AdminToken: AdminToken, OpenJobs: 4, PollBurst: 1000, MaxMembers: 1000, MaxBody: 64 << 20, Parallel: 2, AuditAddress: true}
+	cfg := &server.Config{AdminToken: AdminToken, OpenJobs: 4, PollBurst: 1000, MaxMembers: 1000, MaxBody: 64 << 20, KickoffBody: 1 << 20, AdminBody: 1 << 20, Parallel: 2, AuditAddress: true}
 	if change != nil {
 		change(a.Process, cfg)
 	}
