@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -33,11 +35,26 @@ import (
 const p2p = "hl7.fhir.us.davinci-pdex#payertopayer"
 
 // payer registers a payer that asks under the identifiers the seed's consents name.
-func (r *running) payer(t *testing.T, id string) *client.Client {
+func (r *running) payer(t *testing.T, id string) *client.Client { return r.payerOf(t, id, id) }
+
+// payerOf registers a client of a payer, and returns it.
+func (r *running) payerOf(t *testing.T, id, organization string) *client.Client {
 	t.Helper()
 	p := demo.Requester
-	p.ID = id
+	p.ID, p.OrganizationIDs = id, []string{seed.NPISystem + "|" + payerNPI(organization)}
 	return r.register(t, p)
+}
+
+// payerNPI is the number of a payer. Tests that run side by side are different payers: what a consent to one says bears on all
+// its clients, and on no others.
+func payerNPI(organization string) string {
+	for nine := 100_000_000 + int(crc32.ChecksumIEEE([]byte(organization))%100_000_000); ; nine++ {
+		for digit := range 10 {
+			if npi := strconv.Itoa(nine*10 + digit); models.ValidNPI(npi) {
+				return npi
+			}
+		}
+	}
 }
 
 // backend registers a client that may export everything.
@@ -376,7 +393,7 @@ func TestExchange(t *testing.T) {
 	t.Parallel()
 	r, w := shared(t)
 	c := r.payer(t, "exchange")
-	body, truth, err := w.request(seed.RequestOptions{Seed: 3, Members: 600, Clean: true})
+	body, truth, err := w.request("exchange", seed.RequestOptions{Seed: 3, Members: 600, Clean: true})
 	require.NoError(t, err)
 	job, err := c.MemberMatch(t.Context(), bytes.NewReader(body))
 	require.NoError(t, err)

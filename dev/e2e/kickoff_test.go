@@ -69,7 +69,7 @@ func TestSameRequest(t *testing.T) {
 	require.NotEqual(t, plain.StatusURL, kickOff(types, nil).StatusURL, "the same request when the job is done")
 
 	p := r.payer(t, "again-match")
-	body, _, err := w.request(seed.RequestOptions{Seed: 31, Members: 50, Clean: true})
+	body, _, err := w.request("again-match", seed.RequestOptions{Seed: 31, Members: 50, Clean: true})
 	require.NoError(t, err)
 	slice := r.hold(t, "again-match", atSlice, 0)
 	first, err := p.MemberMatch(t.Context(), bytes.NewReader(body))
@@ -157,7 +157,7 @@ func TestExportRefused(t *testing.T) {
 	t.Parallel()
 	r, w := shared(t)
 	c, p := r.backend(t, "export-refused"), r.payer(t, "export-refused-payer")
-	body, _, err := w.request(seed.RequestOptions{Seed: 41, Members: 5, Clean: true})
+	body, _, err := w.request("export-refused-payer", seed.RequestOptions{Seed: 41, Members: 5, Clean: true})
 	require.NoError(t, err)
 	match, err := p.MemberMatch(t.Context(), bytes.NewReader(body))
 	require.NoError(t, err)
@@ -230,9 +230,9 @@ func TestMatchRefused(t *testing.T) {
 	t.Parallel()
 	r, w := shared(t)
 	c := r.payer(t, "match-refused")
-	good, _, err := w.request(seed.RequestOptions{Seed: 42, Members: 3, Clean: true})
+	good, _, err := w.request("match-refused", seed.RequestOptions{Seed: 42, Members: 3, Clean: true})
 	require.NoError(t, err)
-	tooMany, _, err := w.request(seed.RequestOptions{Seed: 43, Members: maxMembers + 1, Clean: true})
+	tooMany, _, err := w.request("match-refused", seed.RequestOptions{Seed: 43, Members: maxMembers + 1, Clean: true})
 	require.NoError(t, err)
 	// change applies a change to the second MemberBundle.
 	change := func(fn func(bundle map[string]any, parts []any) []any) []byte {

@@ -87,9 +87,9 @@ func TestWorkerKilledInImport(t *testing.T) {
 // killedInMatch kills the worker when a slice is decided but not yet committed, and again when the Groups are written but
 // not yet published.
 func killedInMatch(t *testing.T, r *running, w *world) {
-	body, truth, err := w.request(seed.RequestOptions{Seed: 5, Members: 2000, Clean: true})
+	body, truth, err := w.request("killed", seed.RequestOptions{Seed: 5, Members: 2000, Clean: true})
 	require.NoError(t, err)
-	calm := r.payer(t, "calm")
+	calm := r.payerOf(t, "calm", "killed")
 	job, err := calm.MemberMatch(t.Context(), bytes.NewReader(body))
 	require.NoError(t, err)
 	want, _ := matched(t, calm, job)

@@ -23,7 +23,7 @@ func TestOwnership(t *testing.T) {
 	t.Parallel()
 	r, w := shared(t)
 	owner, other := r.payer(t, "owner"), r.payer(t, "other")
-	body, _, err := w.request(seed.RequestOptions{Seed: 21, Members: 40, Clean: true})
+	body, _, err := w.request("owner", seed.RequestOptions{Seed: 21, Members: 40, Clean: true})
 	require.NoError(t, err)
 	match, err := owner.MemberMatch(t.Context(), bytes.NewReader(body))
 	require.NoError(t, err)
@@ -175,7 +175,7 @@ func TestDeleteJob(t *testing.T) {
 
 	// A match likewise; its Group lives on.
 	p := r.payer(t, "deleting-match")
-	body, _, err := w.request(seed.RequestOptions{Seed: 22, Members: 600, Clean: true})
+	body, _, err := w.request("deleting-match", seed.RequestOptions{Seed: 22, Members: 600, Clean: true})
 	require.NoError(t, err)
 	slice := r.hold(t, "deleting-match", atSlice, 0)
 	cancelled, err := p.MemberMatch(t.Context(), bytes.NewReader(body))

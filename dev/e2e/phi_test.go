@@ -155,7 +155,7 @@ func TestNothingPersonalLeaves(t *testing.T) {
 	require.Empty(t, leaks([]byte("time=2026-01-01T00:00:00.123456789Z n=41234567890"), []string{"123456789"}))
 
 	c := r.payer(t, "discreet")
-	body, truth, err := w.request(seed.RequestOptions{Seed: 9, Members: 300})
+	body, truth, err := w.request("discreet", seed.RequestOptions{Seed: 9, Members: 300})
 	require.NoError(t, err)
 	job, err := c.MemberMatch(t.Context(), bytes.NewReader(body))
 	require.NoError(t, err)

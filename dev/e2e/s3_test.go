@@ -151,7 +151,7 @@ func TestExportOnS3(t *testing.T) {
 	require.True(t, m.RequiresAccessToken)
 	totals, err := c.DownloadAll(t.Context(), m, 2, client.Sink{})
 	require.NoError(t, err)
-	require.EqualValues(t, w.made.Resources, totals.Lines)
+	require.EqualValues(t, w.made.Resources+1, totals.Lines, "with the Provenance of the transmission")
 	first := m.Output[0]
 	resp, body := call(t, c, http.MethodGet, first.URL, http.Header{"Accept-Encoding": {"gzip"}}, nil)
 	sum := sha256.Sum256(body)
@@ -192,11 +192,11 @@ func TestSignedURLs(t *testing.T) {
 			require.Equal(t, "application/fhir+ndjson", resp.Header.Get("Content-Type"))
 			require.Equal(t, "gzip", resp.Header.Get("Content-Encoding"))
 		}
-		require.EqualValues(t, w.made.Resources, lines, name)
+		require.EqualValues(t, w.made.Resources+1, lines, "%s: with the Provenance of the transmission", name)
 		if name == "NDJSON" {
 			totals, err := c.DownloadAll(t.Context(), m, 2, client.Sink{})
 			require.NoError(t, err, "the client reads every line, and sends no token to the bucket")
-			require.EqualValues(t, w.made.Resources, totals.Lines)
+			require.EqualValues(t, w.made.Resources+1, totals.Lines)
 			r.servedToo(t, c, job, m)
 		}
 		signed := m.Output[0].URL

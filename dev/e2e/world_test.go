@@ -106,8 +106,8 @@ func personal(dir string) ([]string, error) {
 	return names, err
 }
 
-// request makes a match request about the world and says what must come of it.
-func (w *world) request(o seed.RequestOptions) (body []byte, truth []seed.RequestTruth, err error) {
+// request makes a match request of a payer about the world and says what must come of it.
+func (w *world) request(organization string, o seed.RequestOptions) (body []byte, truth []seed.RequestTruth, err error) {
 	var text, lines bytes.Buffer
 	if _, err := seed.WriteRequest(&text, &lines, w.o, o); err != nil {
 		return nil, nil, err
@@ -119,7 +119,7 @@ func (w *world) request(o seed.RequestOptions) (body []byte, truth []seed.Reques
 		}
 		truth = append(truth, t)
 	}
-	return text.Bytes(), truth, nil
+	return bytes.ReplaceAll(text.Bytes(), []byte(seed.RequesterNPI), []byte(payerNPI(organization))), truth, nil
 }
 
 func eachLine(path string, fn func([]byte) error) error {
