@@ -185,8 +185,12 @@ var bucketChecks = []check{
 				}
 				other := clone(bundles[i])
 				coverage := resource(other, "CoverageToMatch")
-				coverage["id"], coverage["subscriberId"] = "cx-other-coverage", "nonesuch-1"
-				coverage["identifier"] = []any{doc{"system": "urn:example", "value": "nonesuch-2"}}
+				// The card of somebody else on the same policy: it is known whose it is not.
+				coverage["id"], coverage["dependent"] = "cx-other-coverage", "09"
+				coverage["identifier"] = []any{doc{
+					"type":   doc{"coding": []any{doc{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MB"}}},
+					"system": "urn:example", "value": coverage["subscriberId"].(string) + "09",
+				}}
 				id = resource(other, "MemberPatient")["id"].(string)
 				return []any{bundles[i], other}
 			}

@@ -3,11 +3,13 @@ package conformance
 import (
 	"bytes"
 	"encoding/json"
+	"hash/crc32"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,9 +40,9 @@ func (t *T) exchanged(query url.Values) *exchange {
 }
 
 func (t *T) exchangeNow(query url.Values) *exchange {
-	c := t.register("check-ex-"+strings.ToLower(t.id), models.ClientPayer, allData, matching)
+	c, rename := t.alone("check-ex-"+strings.ToLower(t.id), "19"+strconv.Itoa(10_000_000+int(crc32.ChecksumIEEE([]byte(t.id))%90_000_000)))
 	request, truth := t.request(17, 40)
-	group := t.match(c, request).matched(t).Get("id").Str
+	group := t.match(c, rename(request)).matched(t).Get("id").Str
 	x := &exchange{export: t.export(c, "Group/"+group+"/$davinci-data-export", query), group: group}
 	for _, row := range truth {
 		if row.Expect == seed.Matched {
