@@ -13,7 +13,9 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"pdexbulk/models"
+	"pdexbulk/models/consent"
 	"pdexbulk/models/fhir"
+	"pdexbulk/models/recheck"
 	"pdexbulk/models/release"
 	"pdexbulk/models/segment"
 	"pdexbulk/models/store"
@@ -358,14 +360,33 @@ func (e *chunkExport) roster(view *store.Snapshot) (map[uuid.UUID]*access, error
 
 // recheck decides what may leave of each entry's data now: without a Group, all.
 func (e *chunkExport) recheck(view *store.Snapshot, entries []store.RosterEntry) ([]access, error) {
+	out := make([]access, len(entries))
 	if e.params.GroupID == "" {
-		return make([]access, len(entries)), nil
+		return out, nil
 	}
 	g, err := view.Group(e.params.GroupID)
 	if err != nil {
 		return nil, err
 	}
-	return recheck{a: e.a, view: view, g: g, at: e.a.now()}.allowed(entries)
+	allowed, err := recheck.Members(view, g, entries, consent.StoreMode(e.a.Holder.SensitiveData), e.a.now())
+	if err != nil {
+		return nil, err
+	}
+	for i, may := range allowed {
+		out[i] = access{withheld: may.Withheld, without: may.Without, narrowed: may.Narrowed}
+	}
+	return out, nil
+}
+
+// keptBack are the members of whom the Group's row alone would let out more.
+func keptBack(roster map[uuid.UUID]*access) []store.Withheld {
+	var list []store.Withheld
+	for member, who := range roster {
+		if who.withheld || who.narrowed {
+			list = append(list, store.Withheld{Member: member, Whole: who.withheld})
+		}
+	}
+	return list
 }
 
 // read takes in every segment of the chunk. Bytes of a segment that is wanted whole are copied as they are.

@@ -124,35 +124,6 @@ func inflated(row *store.Row) ([]byte, error) {
 	return segment.InflateSum(nil, row.Data, segment.Sum{Lines: row.Lines, RawLen: row.RawLen, CRC: row.CRC, PackedLen: int64(len(row.Data))})
 }
 
-// recheckProvider holds each member against the terms they were opened under: whether they opted out since, whether the
-// relationship stands, whether the attestation is over (PDex 2.2.0 Provider Access, 294). Of a member asked for more than once all
-// terms must hold. Sensitive data, which no consent is there for, stay.
-func recheckProvider(r recheck, entries []store.RosterEntry) ([]access, error) {
-	members := make([]uuid.UUID, len(entries))
-	for i, e := range entries {
-		members[i] = e.Member
-	}
-	claim, err := r.view.Claim(r.g.ID, members)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]access, len(entries))
-	for i, m := range members {
-		out[i].without = models.ClassSensitive
-		out[i].withheld = len(claim.Terms[m]) == 0
-		for _, t := range claim.Terms[m] {
-			terms := consent.Terms{
-				Named: t.Named, Vouched: t.Vouched, Purposes: t.Purposes, End: t.End,
-				Organizations: claim.Asker.Organizations, Holder: claim.Asker.Holder,
-			}
-			line := consent.Strictest(consent.LinesNamed(t.Lines, claim.Lines))
-			ok, _ := consent.RecheckProvider(terms, claim.OptOuts[m], claim.Relationships[m], line, claim.Directory, r.at)
-			out[i].withheld = out[i].withheld || !ok
-		}
-	}
-	return out, nil
-}
-
 // heedPayers has members who opted out of sharing with the payer who asks constrained, whatever they consented to elsewhere.
 func heedPayers(judge func(context.Context, *Activities, matchRun, []*submitted) error) func(context.Context, *Activities, matchRun, []*submitted) error {
 	return func(ctx context.Context, a *Activities, m matchRun, found []*submitted) error {
@@ -174,32 +145,5 @@ func heedPayers(judge func(context.Context, *Activities, matchRun, []*submitted)
 			}
 		}
 		return nil
-	}
-}
-
-// withoutOptedOut keeps back members who have opted out of sharing with the payer whose Group they are in.
-func withoutOptedOut(check func(recheck, []store.RosterEntry) ([]access, error)) func(recheck, []store.RosterEntry) ([]access, error) {
-	return func(r recheck, entries []store.RosterEntry) ([]access, error) {
-		out, err := check(r, entries)
-		if err != nil {
-			return nil, err
-		}
-		payer, err := r.view.Requester(r.g)
-		if err != nil {
-			return nil, err
-		}
-		members := make([]uuid.UUID, len(entries))
-		for i, e := range entries {
-			members[i] = e.Member
-		}
-		optOuts, err := r.view.OptOutsOf(members)
-		if err != nil {
-			return nil, err
-		}
-		for i, m := range members {
-			optedOut, _ := consent.PayerOptedOut(optOuts[m], payer, r.at)
-			out[i].withheld = out[i].withheld || optedOut
-		}
-		return out, nil
 	}
 }

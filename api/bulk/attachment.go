@@ -8,12 +8,11 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/google/uuid"
-
 	"pdexbulk/api/auth"
 	"pdexbulk/models"
 	"pdexbulk/models/consent"
 	"pdexbulk/models/fhir"
+	"pdexbulk/models/recheck"
 	"pdexbulk/models/store"
 )
 
@@ -74,7 +73,7 @@ func (s *Service) attachment(w http.ResponseWriter, r *http.Request, caller *aut
 	return nil
 }
 
-// mayStillSee decides as the export did, with what holds at this moment. Of members of a Group that no consent is behind it says no.
+// mayStillSee decides as the export did, with what holds at this moment.
 func (s *Service) mayStillSee(ctx context.Context, p models.ExportParams, b *store.Exported) (may bool, err error) {
 	if p.GroupID == "" {
 		return true, nil
@@ -85,27 +84,19 @@ func (s *Service) mayStillSee(ctx context.Context, p models.ExportParams, b *sto
 	at := s.now()
 	err = s.Store.InSnapshot(ctx, at, func(view *store.Snapshot) error {
 		g, err := view.Group(p.GroupID)
-		if err != nil || g.Profile != models.MatchGroupProfile || g.ExpiresAt != nil && !at.Before(*g.ExpiresAt) {
-			return err
-		}
-		requester, err := view.Requester(g)
 		if err != nil {
 			return err
 		}
-		matched, err := view.MatchedAt(g)
-		if err != nil {
-			return err
-		}
-		said, err := view.Standing([]uuid.UUID{b.Member}, requester, at)
-		if err != nil {
-			return err
-		}
-		now := said[b.Member]
-		standing := consent.Standing{Override: now.Override, Revoked: now.Revoked(matched), Current: now.Current}
-		grant := consent.Grant{Policy: b.Policy, Start: b.ConsentStart, End: b.ConsentEnd}
+		entry := store.RosterEntry{Member: b.Member, Policy: b.Policy, ConsentStart: b.ConsentStart, ConsentEnd: b.ConsentEnd}
 		// How the store keeps sensitive data was decided about when the line was written.
-		policy, _ := consent.Recheck(grant, standing, consent.Tagged, at)
-		may = policy == consent.PolicySensitive || policy == consent.PolicyRegular && b.Class&models.ClassSensitive == 0
+		allowed, err := recheck.Members(view, g, []store.RosterEntry{entry}, consent.Tagged, at)
+		if models.KindOf(err) == models.KindForbidden {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		may = !allowed[0].Withheld && b.Class&allowed[0].Without == 0
 		return nil
 	})
 	return may, err

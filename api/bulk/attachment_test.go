@@ -9,6 +9,7 @@ import (
 
 	"pdexbulk/dev/apitest"
 	"pdexbulk/models"
+	"pdexbulk/models/store"
 )
 
 // Content of a patient leaves by the address that the export wrote, to the owner of the job, for as long as everything that
@@ -67,6 +68,8 @@ func TestAttachments(t *testing.T) {
 			VALUES (gen_random_uuid(), '` + member.String() + `', '', now() - interval '1 minute', 'x', 'x', now())`, `DELETE FROM consent_overrides`},
 		"consent revoked": {`INSERT INTO consents (id, member_id, requester, client_id, job_id, idx, state, reason, given_at, submitted_at, revoked_at, document)
 			VALUES (gen_random_uuid(), '` + member.String() + `', '` + models.CanonicalOrganization(apitest.OrganizationID("owner")) + `', 'owner', gen_random_uuid(), 0, 'revoked', '', now(), now(), now(), '{}')`, `DELETE FROM consents`},
+		"opted out": {`INSERT INTO opt_outs (id, member_id, scope, target, starts_at, ends_at, reason, source, created_by, created_at) VALUES (gen_random_uuid(), '` + member.String() + `',
+			'payer-specific', '` + models.CanonicalOrganization(apitest.OrganizationID("owner")) + `', now() - interval '1 day', now() + interval '1 day', '', 'admin', 'x', now() - interval '1 day')`, `DELETE FROM opt_outs`},
 		"another Group":     {`UPDATE groups SET profile = 'x'`, `UPDATE groups SET profile = '` + models.MatchGroupProfile + `'`},
 		"Group over":        {`UPDATE groups SET expires_at = now() - interval '1 minute'`, `UPDATE groups SET expires_at = NULL`},
 		"context not found": {`UPDATE binaries SET member_id = NULL`, `UPDATE binaries SET member_id = '` + member.String() + `' WHERE id <> 'strange'`},
@@ -87,4 +90,58 @@ func TestAttachments(t *testing.T) {
 	has, err := a.Store.HasAttachments(t.Context(), job.ID)
 	require.NoError(t, err)
 	require.False(t, has)
+}
+
+// A provider gets attachments for as long as the terms hold under which the member was opened, and never sensitive ones.
+func TestAttachmentsOfProviders(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, unlimited)
+	c := a.Client(t, "clinic", models.ClientProvider, "")
+	group := addGroup(t, c, func(g *store.Group) { g.Profile = models.ProviderGroupProfile })
+	exec := func(sql string, args ...any) {
+		t.Helper()
+		_, err := a.Store.Pool.Exec(t.Context(), sql, args...)
+		require.NoError(t, err)
+	}
+	member := models.MemberID("p")
+	exec(`UPDATE lines_of_business SET treatment = 'attestation-sufficient'`)
+	exec(`INSERT INTO group_members (group_id, member_id, policy) VALUES ($1, $2, '')`, group, member)
+	exec(`INSERT INTO group_askers (group_id, organizations, holder) VALUES ($1, '{urn:x|clinic}', '{}')`, group)
+	const terms = `INSERT INTO group_terms (group_id, member_id, idx, named, vouched, purposes, lines, ends_at)
+		SELECT id, $1, $2, '{1982947230}', '{1982947230}', '{TREAT}', '{default}', now() + interval '1 hour' FROM groups WHERE $3::uuid = id`
+	exec(terms, member, 0, group)
+	job := c.KickOff(t, http.MethodGet, "/fhir/Group/"+group+"/$export?_type=Patient,DocumentReference", "")
+	exec(`INSERT INTO binaries (id, content_type, class, updated_at, version, hash, bound, member_id, data)
+		VALUES ('mine', 'application/pdf', 0, now(), 0, 7, true, $1, 'content'), ('secret', 'application/pdf', $2, now(), 0, 8, true, $1, 'x')`, member, int16(models.ClassSensitive))
+	exec(`INSERT INTO attachments (member_id, source, type, binary_id, relative) VALUES ($1, 1, 42, 'mine', true), ($1, 1, 42, 'secret', true)`, member)
+	exec(`INSERT INTO export_attachments (job_id, binary_id, member_id) VALUES ($1, 'mine', $2), ($1, 'secret', $2)`, job.ID, member)
+	complete(t, c, job, time.Now().Add(time.Hour))
+	get := func(id string) *apitest.Answer {
+		return c.Do(t, http.MethodGet, "/fhir/bulk-files/"+job.ID+"/Binary/"+id, "")
+	}
+	require.Equal(t, http.StatusOK, get("mine").StatusCode)
+	get("secret").Refused(t, 404)
+
+	optOut := func(scope models.OptOutScope, target string) string {
+		return `INSERT INTO opt_outs (id, member_id, scope, target, starts_at, ends_at, reason, source, created_by, created_at)
+			VALUES (gen_random_uuid(), '` + member.String() + `', '` + string(scope) + `', '` + target + `', now() - interval '1 day', now() + interval '1 day', '', 'admin', 'x', now() - interval '1 day')`
+	}
+	for name, c := range map[string]struct{ do, undo string }{
+		"opted out":               {optOut(models.OptOutGlobal, ""), `DELETE FROM opt_outs`},
+		"opted out of this one":   {optOut(models.OptOutProvider, "1982947230"), `DELETE FROM opt_outs`},
+		"attestation over":        {`UPDATE group_terms SET ends_at = now() - interval '1 minute'`, `UPDATE group_terms SET ends_at = NULL`},
+		"a list is required now":  {`UPDATE lines_of_business SET treatment = 'list-required'`, `UPDATE lines_of_business SET treatment = 'attestation-sufficient'`},
+		"no terms":                {`UPDATE group_terms SET member_id = gen_random_uuid()`, `UPDATE group_terms SET member_id = '` + member.String() + `'`},
+		"sensitive now":           {`UPDATE binaries SET class = 1`, `UPDATE binaries SET class = 0 WHERE id = 'mine'`},
+		"left the Group":          {`UPDATE group_members SET member_id = gen_random_uuid()`, `UPDATE group_members SET member_id = '` + member.String() + `'`},
+		"Group over":              {`UPDATE groups SET expires_at = now() - interval '1 minute'`, `UPDATE groups SET expires_at = NULL`},
+		"a Group of another kind": {`UPDATE groups SET profile = 'x'`, `UPDATE groups SET profile = '` + models.ProviderGroupProfile + `'`},
+	} {
+		exec(c.do)
+		require.Equal(t, http.StatusNotFound, get("mine").StatusCode, name)
+		exec(c.undo)
+		require.Equal(t, http.StatusOK, get("mine").StatusCode, name)
+	}
+	exec(`DELETE FROM group_askers`) // what decides is not to be had
+	require.Equal(t, http.StatusServiceUnavailable, get("mine").StatusCode)
 }

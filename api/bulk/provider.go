@@ -9,7 +9,7 @@ import (
 
 	"pdexbulk/api/auth"
 	"pdexbulk/models"
-	"pdexbulk/models/consent"
+	"pdexbulk/models/recheck"
 )
 
 // providerMatch is $provider-member-match (PDex 2.2.0, OperationDefinition ProviderMemberMatch). Its MemberBundles have no
@@ -87,17 +87,5 @@ func (s *Service) optedOut(ctx context.Context, groupID string, members []uuid.U
 	if err != nil {
 		return false, err
 	}
-	for _, m := range members {
-		for _, t := range claim.Terms[m] {
-			terms := consent.Terms{
-				Named: t.Named, Vouched: t.Vouched, Purposes: t.Purposes, End: t.End,
-				Organizations: claim.Asker.Organizations, Holder: claim.Asker.Holder,
-			}
-			line := consent.Strictest(consent.LinesNamed(t.Lines, claim.Lines))
-			if ok, _ := consent.RecheckProvider(terms, claim.OptOuts[m], claim.Relationships[m], line, claim.Directory, at); !ok {
-				return true, nil
-			}
-		}
-	}
-	return false, nil
+	return slices.ContainsFunc(members, func(m uuid.UUID) bool { return !recheck.Stands(&claim, m, at) }), nil
 }
