@@ -4,7 +4,6 @@
 package demo
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -127,7 +126,7 @@ func (r *run) load(ctx context.Context) error {
 	}
 	r.say("seed", "%d members in %d families, %d resources, %s", made.Members, made.Families, made.Resources, size(made.Bytes))
 	r.truth = map[string]seed.MemberTruth{}
-	err = eachLine(filepath.Join(folder, seed.TruthFile), func(line []byte) error {
+	err = client.EachLine(filepath.Join(folder, seed.TruthFile), func(line []byte) error {
 		var t seed.MemberTruth
 		if err := json.Unmarshal(line, &t); err != nil {
 			return err
@@ -413,19 +412,3 @@ func tell(counts map[string]int) string {
 }
 
 func size(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
-
-func eachLine(path string, fn func([]byte) error) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 16<<20)
-	for lines.Scan() {
-		if err := fn(lines.Bytes()); err != nil {
-			return err
-		}
-	}
-	return lines.Err()
-}

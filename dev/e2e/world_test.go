@@ -1,11 +1,9 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"pdexbulk/dev/client"
 	"pdexbulk/dev/seed"
 )
 
@@ -37,7 +36,7 @@ func newWorld(dir string) (*world, error) {
 	if w.made, err = seed.Write(context.Background(), dir, w.o); err != nil {
 		return nil, err
 	}
-	err = eachLine(filepath.Join(dir, seed.TruthFile), func(line []byte) error {
+	err = client.EachLine(filepath.Join(dir, seed.TruthFile), func(line []byte) error {
 		var t seed.MemberTruth
 		if err := json.Unmarshal(line, &t); err != nil {
 			return err
@@ -55,7 +54,7 @@ func newWorld(dir string) (*world, error) {
 		if w.ofMembers[typ.String()] {
 			continue
 		}
-		err = eachLine(filepath.Join(dir, typ.String()+".ndjson"), func(line []byte) error {
+		err = client.EachLine(filepath.Join(dir, typ.String()+".ndjson"), func(line []byte) error {
 			w.shared[typ.String()+"/"+gjson.GetBytes(line, "id").Str] = true
 			return nil
 		})
@@ -78,7 +77,7 @@ func personal(dir string) ([]string, error) {
 			}
 		}
 	}
-	err := eachLine(filepath.Join(dir, "Patient.ndjson"), func(line []byte) error {
+	err := client.EachLine(filepath.Join(dir, "Patient.ndjson"), func(line []byte) error {
 		p := gjson.ParseBytes(line)
 		add(p.Get("name.#.family").Array()...)
 		add(p.Get("telecom.#.value").Array()...)
@@ -93,7 +92,7 @@ func personal(dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = eachLine(filepath.Join(dir, "Coverage.ndjson"), func(line []byte) error {
+	err = client.EachLine(filepath.Join(dir, "Coverage.ndjson"), func(line []byte) error {
 		add(gjson.GetBytes(line, "subscriberId"))
 		add(gjson.GetBytes(line, "identifier.#.value").Array()...)
 		return nil
@@ -120,20 +119,4 @@ func (w *world) request(organization string, o seed.RequestOptions) (body []byte
 		truth = append(truth, t)
 	}
 	return bytes.ReplaceAll(text.Bytes(), []byte(seed.RequesterNPI), []byte(payerNPI(organization))), truth, nil
-}
-
-func eachLine(path string, fn func([]byte) error) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 16<<20)
-	for lines.Scan() {
-		if err := fn(lines.Bytes()); err != nil {
-			return err
-		}
-	}
-	return lines.Err()
 }

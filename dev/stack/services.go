@@ -47,7 +47,7 @@ func (s *Stack) startPostgres(ctx context.Context, o Options) error {
 	}
 	defer log.Close() // the server has its own
 	usual := usualPostgres
-	if s.ephemeral {
+	if s.ephemeral || o.AnyPorts {
 		usual = 0
 	}
 	for attempt := 1; ; attempt++ {
@@ -121,7 +121,7 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 	}
 	defer log.Close() // the server has its own
 	usual, usualUI := usualTemporal, usualTemporalUI
-	if s.ephemeral {
+	if s.ephemeral || o.AnyPorts {
 		usual, usualUI = 0, 0
 	}
 	for attempt := 1; ; attempt++ {

@@ -48,6 +48,9 @@ type Options struct {
 	// time when nothing else has taken it.
 	PostgresPort, TemporalPort, TemporalUIPort int
 
+	// AnyPorts lets a kept stack have other free ports every time, so that it is in nobody's way.
+	AnyPorts bool
+
 	// SearchAttributes are custom search attributes to register, name to type: Text, Keyword, Int, Double, Bool,
 	// Datetime or KeywordList.
 	SearchAttributes map[string]string

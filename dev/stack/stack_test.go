@@ -59,7 +59,7 @@ func parent(dir string) int {
 // testOptions are those of a kept stack that hears nothing of the environment.
 func testOptions(dir string) Options {
 	return Options{
-		Dir: dir, SharedBuffers: "128MB", Out: io.Discard, Getenv: func(string) string { return "" },
+		Dir: dir, AnyPorts: true, SharedBuffers: "128MB", Out: io.Discard, Getenv: func(string) string { return "" },
 		SearchAttributes: map[string]string{"PdexClient": "Keyword", "PdexStage": "Keyword"},
 	}
 }
