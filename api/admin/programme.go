@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
+	"pdexbulk/models/match"
 	"pdexbulk/models/store"
 )
 
@@ -28,7 +30,7 @@ func (s *Service) addProgrammeRoutes(api huma.API, op func(method, path, id, sum
 		o.Metadata = map[string]any{RoleKey: roles, PersonKey: true}
 		return o
 	}
-	huma.Register(api, editors(op(http.MethodPost, "/admin/members/search", "search-members", "Find a member by Patient id", http.StatusOK)), s.searchMembers)
+	huma.Register(api, editors(op(http.MethodPost, "/admin/members/search", "search-members", "Find a member by Patient id, or members by a card", http.StatusOK)), s.searchMembers)
 
 	huma.Register(api, editors(op(http.MethodPost, "/admin/opt-outs", "create-opt-out", "Enter a member's opt-out", http.StatusCreated)), s.createOptOut)
 	huma.Register(api, editors(op(http.MethodGet, "/admin/opt-outs", "list-opt-outs", "List opt-outs, revoked ones too", http.StatusOK)), s.listOptOuts)
@@ -75,7 +77,8 @@ type row[T any] struct {
 }
 
 type memberSearch struct {
-	Patient string `json:"patient" maxLength:"64" doc:"our Patient id"`
+	Patient string `json:"patient,omitempty" maxLength:"64" doc:"our Patient id; or give card"`
+	Card    string `json:"card,omitempty" maxLength:"64" doc:"a number as on a card of theirs: member id, subscriber id, Medicare id; letters and digits count"`
 }
 
 type memberView struct {
@@ -85,6 +88,12 @@ type memberView struct {
 }
 
 func (s *Service) searchMembers(ctx context.Context, in *struct{ Body memberSearch }) (*listOf[memberView], error) {
+	if (in.Body.Patient == "") == (in.Body.Card == "") {
+		return nil, problem(models.Errorf(models.KindUnprocessable, "give a Patient id or a number of a card").At("body"))
+	}
+	if in.Body.Card != "" {
+		return s.searchCard(ctx, in.Body.Card)
+	}
 	m, err := s.Store.FindMember(ctx, in.Body.Patient)
 	switch {
 	case models.KindOf(err) == models.KindNotFound:
@@ -93,6 +102,38 @@ func (s *Service) searchMembers(ctx context.Context, in *struct{ Body memberSear
 		return nil, s.fault(ctx, err)
 	}
 	return newList([]memberView{{m.ID, m.Patient, m.Present}}, 1, nil), nil
+}
+
+// searchCard finds who has a number on a card: one member, or a family. More than store.MaxCrowd have none in common.
+func (s *Service) searchCard(ctx context.Context, number string) (*listOf[memberView], error) {
+	asked := match.ByCard(number)
+	found, err := s.Store.Candidates(ctx, []store.Probe{{Keys: asked.Keys(false)}})
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	var ids []uuid.UUID
+	for _, c := range found {
+		for _, record := range c.Parts { // keys are hashes; the records say what is on the cards
+			p, err := match.ParseRecord(record)
+			if err != nil {
+				return nil, s.fault(ctx, err)
+			}
+			if p.HasCard(asked) {
+				ids = append(ids, c.Member)
+				break
+			}
+		}
+	}
+	patients, err := s.Store.PatientIDs(ctx, ids)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	views := make([]memberView, len(ids))
+	for i, id := range ids {
+		views[i] = memberView{id, patients[id], true}
+	}
+	slices.SortFunc(views, func(a, b memberView) int { return strings.Compare(a.Patient, b.Patient) })
+	return newList(views, len(views), nil), nil
 }
 
 type optOutBody struct {

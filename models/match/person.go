@@ -147,6 +147,20 @@ func spanOf(p fhir.Period) (Span, bool) {
 	return span, (span.From != math.MinInt32 || span.To != math.MaxInt32) && span.From <= span.To
 }
 
+// ByCard returns somebody of whom nothing is known but a number on their card. A number that can identify nobody leaves nothing.
+func ByCard(number string) Person {
+	var p Person
+	p.addID(models.CardOther, number)
+	return p
+}
+
+// HasCard reports whether a person has a number of another one's on a card. Social security numbers are no cards.
+func (p *Person) HasCard(asked Person) bool {
+	return slices.ContainsFunc(p.IDs, func(id ID) bool {
+		return id.Kind != models.CardSSN && slices.ContainsFunc(asked.IDs, func(a ID) bool { return a.Value == id.Value })
+	})
+}
+
 // Merge adds what another source says of the same person. What only a Patient says is taken from whichever has it.
 func (p *Person) Merge(q Person) {
 	for _, s := range q.Families {

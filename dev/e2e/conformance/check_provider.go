@@ -328,6 +328,23 @@ var providerChecks = []check{
 			t.check(slices.Contains(slices.Collect(values(x.submitted)), contained(g, m).Get("id").Str), "there is somebody nobody asked for")
 		}
 	}},
+	{id: "GA-11", about: "Groups of opt-outs and treatment relationships are for the plan alone", run: func(t *T) {
+		x := t.care()
+		member := models.MemberID(x.ours["from the doctor"]).String()
+		for path, id := range map[string]string{"/treatment-relationships": "treatment-" + member, "/opt-outs": "opt-outs-" + member} {
+			var g struct{ ID string }
+			t.admin(http.MethodGet, "/admin/members/"+member+path, nil, &g)
+			t.check(g.ID == id, "the admin API shows %s", g.ID)
+			t.refused("read", t.get(x.clinic, "Group/"+id), http.StatusNotFound)
+			t.refused("export", t.call(x.clinic, http.MethodPost, "Group/"+id+"/$davinci-data-export", posting(), body(named("exportType", providerExport+"download"))), http.StatusNotFound)
+			found := t.get(x.clinic, "Group?_id="+id)
+			t.check(found.status == http.StatusOK && found.get("total").Int() == 0, "a search by id finds it")
+		}
+		for _, profile := range []string{"pdex-treatment-relationship", "pdex-member-opt-out"} {
+			found := t.get(x.clinic, "Group?_profile="+url.QueryEscape(profiles+profile))
+			t.check(found.status == http.StatusOK && !strings.Contains(string(found.body), "treatment-"+member) && !strings.Contains(string(found.body), "opt-outs-"+member), "a search finds it")
+		}
+	}},
 	{id: "OP-01", about: "an opt-out counts at the next match", run: people("global", "plain")},
 	{id: "OP-02", about: "a member opts out, and takes it back", run: func(t *T) {
 		x := t.care()
@@ -391,6 +408,18 @@ var providerChecks = []check{
 	}},
 	{id: "OP-14", about: "targets decide", run: people("from the doctor", "from another", "from treatment", "from internists", "from surgeons")},
 	{id: "TR-01", about: "without a relationship no match", run: people("unrelated", "plain")},
+	{id: "TR-02", about: "the admin API shows a member's relationships as one Group: the member its characteristic, providers its members", run: func(t *T) {
+		patient := t.care().ours["from surgeons"]
+		var g any
+		t.admin(http.MethodGet, "/admin/members/"+models.MemberID(patient).String()+"/treatment-relationships", nil, &g)
+		got := gjson.Parse(text(g))
+		t.check(profileOf(got) == "pdex-treatment-relationship", "the profile is %s", profileOf(got))
+		t.check(got.Get("active").Bool() && got.Get("actual").Bool() && got.Get("type").Str == "practitioner" && got.Get("quantity").Int() == 1, "%s", got.Raw)
+		trait := got.Get("characteristic").Array()
+		t.check(len(trait) == 1 && trait[0].Get("code.coding.0.code").Str == "pdex-member" && trait[0].Get("valueReference.reference").Str == "Patient/"+patient, "the member is not the characteristic")
+		providers := got.Get("member").Array()
+		t.check(len(providers) == 1 && providers[0].Get("entity.identifier.value").Str == doctorNPI && providers[0].Get("entity.type").Str == "Practitioner", "the doctor is not the member")
+	}},
 	{id: "TR-03", about: "who is taken off the list gets nothing more", run: func(t *T) {
 		x := t.care()
 		t.check(slices.Contains(x.before, x.ours["plain too"]) && !slices.Contains(x.unlisted, x.ours["plain too"]), "the list does not decide")
