@@ -83,9 +83,8 @@ func team(role, who string) string {
 	return `,"careTeam":[{"sequence":1,"provider":` + who + `,"role":{"coding":[{"system":"http://hl7.org/fhir/us/carin-bb/CodeSystem/C4BBClaimCareTeamRole","code":"` + role + `"}]}}]`
 }
 
-func visit(status, day, role, who string) string {
-	return `{"resourceType":"Encounter","id":"visit","status":"` + status + `","class":{"code":"AMB"},"subject":{"reference":"Patient/our-0"},"period":{"start":"` + day +
-		`","end":"` + day + `"},"participant":[{"type":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ParticipationType","code":"` + role + `"}]}],"individual":` + who + "}]}\n"
+func visit(status, role, who string) string {
+	return `{"resourceType":"Encounter","id":"visit","status":"` + status + `","class":{"code":"AMB"},"subject":{"reference":"Patient/our-0"},"period":{"start":"2026-03-01","end":"2026-03-01"},"participant":[{"type":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ParticipationType","code":"` + role + `"}]}],"individual":` + who + "}]}\n"
 }
 
 const staff = `{"resourceType":"Practitioner","id":"doc","identifier":[{"system":"urn:oid:2.16.840.1.113883.4.6","value":"` + npiA + `"}]}
@@ -113,7 +112,7 @@ func TestDerivedRelationships(t *testing.T) {
 		"the payer's own lines":       {bill("e", "our-0", "2026-01-05", "2026-01-07", `,"addItem":[{"provider":[`+byNPI(npiC)+`]}]`), []string{"our-0 " + npiC + " claims 2026-01-05 2027-07-08"}},
 		"contained":                   {bill("e", "our-0", "2026-01-05", "2026-01-07", by(byRef("#r"))+`,"contained":[{"resourceType":"PractitionerRole","id":"r","practitioner":{"reference":"#p"}},{"resourceType":"Practitioner","id":"p","identifier":[{"system":"http://hl7.org/fhir/sid/us-npi","value":"`+npiC+`"}]}]`), []string{"our-0 " + npiC + " claims 2026-01-05 2027-07-08"}},
 		"contained in a ring":         {bill("e", "our-0", "2026-01-05", "2026-01-07", by(byRef("#r"))+`,"contained":[{"resourceType":"PractitionerRole","id":"r","practitioner":{"reference":"#r"}}]`), nil},
-		"several services":            {bill("e", "our-0", "2026-01-05", "2026-01-07", by(byNPI(npiC))) + bill("f", "our-0", "2025-08-01", "2025-08-01", by(byNPI(npiC))) + visit("finished", "2026-03-01", "ATND", byNPI(npiC)), []string{"our-0 " + npiC + " claims 2025-08-01 2027-09-02"}},
+		"several services":            {bill("e", "our-0", "2026-01-05", "2026-01-07", by(byNPI(npiC))) + bill("f", "our-0", "2025-08-01", "2025-08-01", by(byNPI(npiC))) + visit("finished", "ATND", byNPI(npiC)), []string{"our-0 " + npiC + " claims 2025-08-01 2027-09-02"}},
 		"two members":                 {bill("e", "our-0", "2026-01-05", "2026-01-07", by(byNPI(npiC))) + bill("f", "our-1", "2026-02-01", "2026-02-01", by(byNPI(npiC))), []string{"our-0 " + npiC + " claims 2026-01-05 2027-07-08", "our-1 " + npiC + " claims 2026-02-01 2027-08-02"}},
 		"the first day of the window": {bill("e", "our-0", "2025-05-20", "2025-05-23", by(byNPI(npiC))), []string{"our-0 " + npiC + " claims 2025-05-23 2026-11-24"}},
 		"the day before":              {bill("e", "our-0", "2025-05-20", "2025-05-22", by(byNPI(npiC))), nil},
@@ -121,9 +120,9 @@ func TestDerivedRelationships(t *testing.T) {
 		"one under way":               {bill("e", "our-0", "2026-11-22", "2026-12-24", by(byNPI(npiC))), []string{"our-0 " + npiC + " claims 2026-11-22 2028-05-24"}},
 		"a cancelled claim":           {strings.Replace(bill("e", "our-0", "2026-01-05", "2026-01-07", by(byNPI(npiC))), `"active"`, `"cancelled"`, 1), nil},
 		"a prior authorisation":       {strings.Replace(bill("e", "our-0", "2026-01-05", "2026-01-07", by(byNPI(npiC))), `"claim"`, `"preauthorization"`, 1), nil},
-		"a visit":                     {visit("finished", "2026-03-01", "PPRF", byRef("Practitioner/doc")), []string{"our-0 " + npiA + " claims 2026-03-01 2027-09-02"}},
-		"a visit that was planned":    {visit("planned", "2026-03-01", "PPRF", byRef("Practitioner/doc")), nil},
-		"one who came along":          {visit("finished", "2026-03-01", "ESC", byRef("Practitioner/doc")), nil},
+		"a visit":                     {visit("finished", "PPRF", byRef("Practitioner/doc")), []string{"our-0 " + npiA + " claims 2026-03-01 2027-09-02"}},
+		"a visit that was planned":    {visit("planned", "PPRF", byRef("Practitioner/doc")), nil},
+		"one who came along":          {visit("finished", "ESC", byRef("Practitioner/doc")), nil},
 		"somebody who is not held":    {bill("e", "nobody", "2026-01-05", "2026-01-07", by(byNPI(npiC))), nil},
 		"a sensitive one, once":       {bill("e", "our-0", "2026-01-05", "2026-01-07", by(byNPI(npiC))+`,"meta":{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-Confidentiality","code":"R"}]},"payment":{"amount":{"value":1}}`), []string{"our-0 " + npiC + " claims 2026-01-05 2027-07-08"}},
 	} {
