@@ -20,7 +20,7 @@ import (
 // which a member's rows are shown as the Groups that PDex has for them. These Groups are for the plan's own use: no FHIR route has them.
 func (s *Service) addRelationshipRoutes(api huma.API, op func(method, path, id, summary string, status int) huma.Operation) {
 	derive := op(http.MethodPost, "/admin/relationships/derive", "derive-relationships", "Derive treatment relationships from services", http.StatusAccepted)
-	derive.Metadata = map[string]any{RoleKey: models.RoleOperator}
+	derive.Metadata = map[string]any{RoleKey: string(models.RoleOperator)}
 	huma.Register(api, derive, s.deriveRelationships)
 	huma.Register(api, op(http.MethodGet, "/admin/relationships/runs", "list-relationship-runs", "List runs of the claims rule, newest first", http.StatusOK), s.listRelationshipRuns)
 	huma.Register(api, op(http.MethodGet, "/admin/relationships/runs/{id}", "get-relationship-run", "Show a run of the claims rule with its counts", http.StatusOK), s.getRelationshipRun)
