@@ -2,7 +2,6 @@ package release
 
 import (
 	"bufio"
-	"bytes"
 	"embed"
 	"fmt"
 	"io"
@@ -166,22 +165,8 @@ func (c *Codes) Sensitive(line []byte) bool {
 	if c == nil || len(c.exact) == 0 && len(c.prefixes) == 0 {
 		return false
 	}
-	for from := 0; ; {
-		i := bytes.Index(line[from:], codeKey)
-		if i < 0 {
-			return false
-		}
-		from += i + len(codeKey)
-		at := blank(line, from)
-		if at >= len(line) || line[at] != ':' {
-			continue
-		}
-		at = blank(line, at+1)
-		if at >= len(line) || line[at] != '"' {
-			continue
-		}
-		end := text(line, at)
-		if len(c.systems(str(line, at, end))) > 0 {
+	for code := range under(line, codeKey) {
+		if len(c.systems(code)) > 0 {
 			// The code is in the lists; whether its system is too takes a proper reading.
 			found := false
 			codings(line, blank(line, 0), func(system, code []byte) {
@@ -189,8 +174,8 @@ func (c *Codes) Sensitive(line []byte) bool {
 			})
 			return found
 		}
-		from = end
 	}
+	return false
 }
 
 // systems returns the systems in which a code is in the lists.

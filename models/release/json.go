@@ -1,6 +1,9 @@
 package release
 
-import "bytes"
+import (
+	"bytes"
+	"iter"
+)
 
 // The functions below walk JSON that has been checked before (fhir.Inspect): they find bounds and do not validate. On
 // anything else they stay within the slice.
@@ -144,4 +147,31 @@ func str(b []byte, start, end int) []byte {
 		return raw
 	}
 	return unescape(raw)
+}
+
+// under yields the text of every member of an object, anywhere in the line, that has the given key, quotes included, and a string
+// for a value.
+func under(line, key []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for from := 0; ; {
+			i := bytes.Index(line[from:], key)
+			if i < 0 {
+				return
+			}
+			from += i + len(key)
+			at := blank(line, from)
+			if at >= len(line) || line[at] != ':' {
+				continue
+			}
+			at = blank(line, at+1)
+			if at >= len(line) || line[at] != '"' {
+				continue
+			}
+			end := text(line, at)
+			if !yield(str(line, at, end)) {
+				return
+			}
+			from = end
+		}
+	}
 }

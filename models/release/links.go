@@ -1,8 +1,6 @@
 package release
 
 import (
-	"bytes"
-
 	"pdexbulk/models/fhir"
 )
 
@@ -76,25 +74,10 @@ var referenceKey = []byte(`"reference"`)
 
 // targets calls fn with what the references of a line lead to, wherever they stand. It looks for the name alone, which is quick.
 func targets(line []byte, fn func(to string)) {
-	for from := 0; ; {
-		i := bytes.Index(line[from:], referenceKey)
-		if i < 0 {
-			return
-		}
-		from += i + len(referenceKey)
-		at := blank(line, from)
-		if at >= len(line) || line[at] != ':' {
-			continue
-		}
-		at = blank(line, at+1)
-		if at >= len(line) || line[at] != '"' {
-			continue
-		}
-		end := text(line, at)
-		if to := Target(str(line, at, end)); to != "" {
+	for reference := range under(line, referenceKey) {
+		if to := Target(reference); to != "" {
 			fn(to)
 		}
-		from = end
 	}
 }
 
