@@ -318,7 +318,8 @@ func (b *bench) compare(ctx context.Context, w work) (float64, error) {
 		if err != nil {
 			return 0, err
 		}
-		if rows != lines {
+		// A Group's export leaves out prior authorisations that may not leave, a few in a thousand. Rates are compared, not times.
+		if lines > rows || rows-lines > rows/100 {
 			return 0, fmt.Errorf("the export has %d resources, COPY %d", lines, rows)
 		}
 		if round == 0 { // the first warms caches
@@ -326,7 +327,7 @@ func (b *bench) compare(ctx context.Context, w work) (float64, error) {
 		}
 		resources, size = lines, bytes
 		exports, copies = append(exports, took), append(copies, copied)
-		ratios = append(ratios, copied.Seconds()/took.Seconds())
+		ratios = append(ratios, copied.Seconds()/took.Seconds()*float64(lines)/float64(rows))
 	}
 	b.rate(w.name, resources, size, median(exports))
 	b.rate("  COPY", resources, size, median(copies))
