@@ -6,10 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	stdjson "encoding/json"
-	"errors"
-	"io"
 	"log/slog"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -101,18 +98,11 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) (int, *registr
 // readJSON reads a body that must be JSON of a bounded length.
 func readJSON(w http.ResponseWriter, r *http.Request) ([]byte, *oauthError) {
 	if r.URL.RawQuery != "" {
-		return nil, invalidRequest("parameters go into the body, not the query")
+		return nil, errQuery
 	}
-	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || mediaType != "application/json" || r.Header.Get("Content-Encoding") != "" {
-		return nil, invalidRequest("the body must be application/json")
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRegistration))
-	if err != nil {
-		if _, tooBig := errors.AsType[*http.MaxBytesError](err); tooBig {
-			return nil, errTooBig
-		}
-		return nil, invalidRequest("the body cannot be read")
+	body, refusal := readBody(w, r, "application/json", maxRegistration)
+	if refusal != nil {
+		return nil, refusal
 	}
 	if !shallow(body) {
 		return nil, invalidRequest("the body is nested too deeply")

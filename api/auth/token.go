@@ -208,21 +208,14 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *oauthError) 
 		return nil, errMethod
 	}
 	if r.URL.RawQuery != "" {
-		return nil, invalidRequest("parameters go into the body, not the query")
+		return nil, errQuery
 	}
 	if len(r.Header.Values("Authorization")) > 0 {
 		return nil, invalidRequest("authenticate with a client assertion and no Authorization header")
 	}
-	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || mediaType != "application/x-www-form-urlencoded" || r.Header.Get("Content-Encoding") != "" {
-		return nil, invalidRequest("the body must be application/x-www-form-urlencoded")
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
-	if err != nil {
-		if _, tooBig := errors.AsType[*http.MaxBytesError](err); tooBig {
-			return nil, errTooBig
-		}
-		return nil, invalidRequest("the body cannot be read")
+	body, refusal := readBody(w, r, "application/x-www-form-urlencoded", maxForm)
+	if refusal != nil {
+		return nil, refusal
 	}
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
@@ -234,6 +227,25 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *oauthError) 
 		}
 	}
 	return form, nil
+}
+
+// errQuery refuses parameters in a query, where logs would keep them.
+var errQuery = invalidRequest("parameters go into the body, not the query")
+
+// readBody reads a body of one media type, not encoded, and of a bounded length.
+func readBody(w http.ResponseWriter, r *http.Request, media string, limit int64) ([]byte, *oauthError) {
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || mediaType != media || r.Header.Get("Content-Encoding") != "" {
+		return nil, invalidRequest("the body must be " + media)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if err != nil {
+		if _, tooBig := errors.AsType[*http.MaxBytesError](err); tooBig {
+			return nil, errTooBig
+		}
+		return nil, invalidRequest("the body cannot be read")
+	}
+	return body, nil
 }
 
 // authenticateClient finds out which client a request is from. The error says why nobody; with errStoreTrouble in it the
