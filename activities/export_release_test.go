@@ -53,7 +53,7 @@ func (b *bundle) walk(job *models.Job, lines map[string][]string) {
 					require.NotContains(b.t, line, mark)
 				}
 			}
-			sensitive := facts.Sensitive || b.Codes.Sensitive([]byte(line))
+			sensitive := facts.Sensitive || b.Codes.Sensitive([]byte(line), facts.Codes)
 			if params.GroupID != "" && facts.Patient != nil {
 				policy, member := policies[models.MemberID(string(facts.Patient))]
 				require.True(b.t, member, "a line of nobody on the roster")

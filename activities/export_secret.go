@@ -90,6 +90,6 @@ func (e *chunkExport) withoutSecret(row *store.Row) (*store.Row, error) {
 }
 
 func (e *chunkExport) tellsSecret(line []byte) (tells bool) {
-	fhir.SharedReferences(line, func(typ int16, id string) { tells = tells || e.secret.refs[fhir.TypeName(typ)+"/"+id] })
+	fhir.SharedReferences(line, func(_ int16, ref []byte) { tells = tells || e.secret.refs[string(ref)] })
 	return tells
 }

@@ -95,7 +95,7 @@ func (e *chunkExport) referLines(row *store.Row, sum segment.Sum) (err error) {
 			return fmt.Errorf("%w: its index is not its own", segment.ErrCorrupt)
 		}
 		if e.terms.leaves(row.Class, l) {
-			fhir.SharedReferences(e.raw[l.Offset:l.Offset+l.Length], func(typ int16, id string) { e.refs[fhir.TypeName(typ)+"/"+id] = true })
+			fhir.SharedReferences(e.raw[l.Offset:l.Offset+l.Length], func(_ int16, ref []byte) { note(e.refs, ref) })
 		}
 	}
 	return nil
@@ -178,8 +178,8 @@ func (e *chunkExport) takeShared(row *store.Row, want map[string]bool, window st
 		if !want[name+"/"+l.ID] {
 			continue
 		}
-		fhir.SharedReferences(e.raw[l.Offset:l.Offset+l.Length], func(typ int16, id string) {
-			refs = append(refs, fhir.TypeName(typ)+"/"+id)
+		fhir.SharedReferences(e.raw[l.Offset:l.Offset+l.Length], func(_ int16, ref []byte) {
+			refs = append(refs, string(ref))
 		})
 		if window.Wants(l.LastUpdated, 0, false) && (len(e.params.Types) == 0 || slices.Contains(e.params.Types, row.Type)) {
 			wanted[l.ID] = true

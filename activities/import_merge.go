@@ -367,7 +367,7 @@ func packSegment(packer *segment.Packer, key store.SegmentKey, lines []entry) (s
 		offset += l.Length
 		index[i] = l
 		seg.IDHashes = segment.AppendHashes(seg.IDHashes, segment.IDHash(typeName, l.ID))
-		fhir.SharedReferences(e.body, func(typ int16, id string) { refs[fhir.TypeName(typ)+"/"+id] = true })
+		fhir.SharedReferences(e.body, func(_ int16, ref []byte) { note(refs, ref) })
 		seg.UpdatedMin, seg.UpdatedMax = min(seg.UpdatedMin, l.LastUpdated), max(seg.UpdatedMax, l.LastUpdated)
 		if l.ServiceEnd == segment.NoDate {
 			seg.Undated++
@@ -385,4 +385,11 @@ func packSegment(packer *segment.Packer, key store.SegmentKey, lines []entry) (s
 	seg.Data, seg.Entries, seg.Refs = data, segment.EncodeIndex(index), slices.Sorted(maps.Keys(refs))
 	seg.Lines, seg.RawLen, seg.PackedLen, seg.CRC = int32(sum.Lines), int32(sum.RawLen), int32(sum.PackedLen), sum.CRC
 	return seg, nil
+}
+
+// note puts a reference into a set. Most are there already, and then it costs no memory.
+func note(set map[string]bool, ref []byte) {
+	if !set[string(ref)] {
+		set[string(ref)] = true
+	}
 }

@@ -196,14 +196,21 @@ func (m *merger) ruleMember(sh *shelf, all []subject, out released) error {
 	for i := range all {
 		s := &all[i]
 		body := s.e.body[:len(s.e.body)-1]
+		items[i] = release.Item{
+			Type: s.at.typ, ID: s.e.meta.ID, Line: body, Sensitive: s.e.meta.Flags&release.FlagSensitive != 0, Auth: s.e.meta.Flags&release.FlagAuth != 0,
+			Updated: fhir.DayOf(time.UnixMilli(s.e.meta.LastUpdated)), Binary: madeToHold(s.at.typ, &s.e),
+		}
+		if s.in == nil {
+			if s.e.meta.ServiceEnd != segment.NoDate {
+				items[i].Dated, items[i].First, items[i].Last = true, s.e.meta.ServiceStart, s.e.meta.ServiceEnd
+			}
+			continue
+		}
+		// The days that are held with a line are those that it was ruled to have, and not its own.
 		if err := fhir.Inspect(body, &m.facts); err != nil {
 			return fmt.Errorf("a line that is held cannot be read: %w", err)
 		}
-		items[i] = release.Item{
-			Type: s.at.typ, ID: s.e.meta.ID, Line: body, Sensitive: s.e.meta.Flags&release.FlagSensitive != 0, Auth: s.e.meta.Flags&release.FlagAuth != 0,
-			Updated: fhir.DayOf(time.UnixMilli(s.e.meta.LastUpdated)), Dated: m.facts.Dated, First: m.facts.First, Last: m.facts.Last,
-			Binary: madeToHold(s.at.typ, &s.e),
-		}
+		items[i].Dated, items[i].First, items[i].Last = m.facts.Dated, m.facts.First, m.facts.Last
 	}
 	member := release.Rule(items)
 	for i, s := range all {
@@ -277,7 +284,7 @@ func (m *merger) put(out released, at place, e entry, hidden func(string) bool) 
 	body := e.body[:len(e.body)-1]
 	own := e.class
 	full := own
-	basis, financial := m.viewer.NonFinancial(nil, body, at.typ)
+	basis, financial := m.viewer.NonFinancial(nil, body, at.typ, e.meta.Flags)
 	if financial {
 		full |= models.ClassFull
 	}

@@ -1,6 +1,8 @@
 package activities
 
 import (
+	"strings"
+
 	"github.com/stretchr/testify/require"
 
 	"pdexbulk/models"
@@ -24,9 +26,10 @@ func (b *bundle) checkViews(held map[string]stored, views []stored) {
 		found[key][v.class] = v
 	}
 	var viewer release.Viewer
+	var facts fhir.Facts
 	for key, s := range held {
-		typ, _ := fhir.TypeCode(fhir.ResourceTypeOf([]byte(s.body)))
-		basis, financial := viewer.NonFinancial(nil, []byte(s.body), typ)
+		require.NoError(b.t, fhir.Inspect([]byte(strings.TrimSuffix(s.body, "\n")), &facts))
+		basis, financial := viewer.NonFinancial(nil, []byte(s.body), facts.Type, release.Flags(&facts))
 		require.Equal(b.t, financial, s.class&models.ClassFull != 0, key)
 		want := map[models.Class]string{}
 		own := s.class &^ (models.ClassFull | models.ClassLinked)

@@ -345,7 +345,7 @@ func (s *scan) parse(ctx context.Context, blocks <-chan *block, free chan<- *blo
 			}
 			body = record(body[:0], line, &facts, &rec)
 			rec.File, rec.Line = int32(s.file.File), b.numbers[i]
-			if !facts.Sensitive && s.a.Codes.Sensitive(line) {
+			if !facts.Sensitive && s.a.Codes.Sensitive(line, facts.Codes) {
 				markSensitive(&rec)
 			}
 			if !run.Fits(len(rec.Body)) {
@@ -382,13 +382,12 @@ func record(body, line []byte, f *fhir.Facts, rec *spill.Record) []byte {
 	default:
 		rec.Member = models.UnattributedID(f.ResourceType(), string(f.ID))
 	}
-	rec.Flags = release.FlagRules
+	rec.Flags = release.Flags(f)
 	if f.Sensitive {
 		markSensitive(rec)
 	}
 	if f.PriorAuth {
 		rec.Class |= int16(models.ClassPriorAuth)
-		rec.Flags |= release.FlagAuth
 	}
 	if rec.Patient != nil && len(fhir.Attachments(line)) > 0 {
 		rec.Class |= int16(models.ClassAttachment)

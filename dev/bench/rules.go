@@ -184,11 +184,11 @@ func (r *ruled) patient(p *patientLines, rules bool) error {
 		f := &r.facts
 		if rules {
 			item := release.Item{
-				Type: f.Type, ID: string(f.ID), Line: stamped, Sensitive: f.Sensitive || r.codes.Sensitive(line), Auth: f.PriorAuth,
+				Type: f.Type, ID: string(f.ID), Line: stamped, Sensitive: f.Sensitive || r.codes.Sensitive(line, f.Codes), Auth: f.PriorAuth,
 				Updated: fhir.MinDay, Dated: f.Dated, First: f.First, Last: f.Last,
 			}
 			items, together = append(items, item), together || item.Sensitive || item.Auth || f.Type == fhir.TypeProvenance
-			if basis, financial := r.viewer.NonFinancial(nil, stamped, f.Type); financial {
+			if basis, financial := r.viewer.NonFinancial(nil, stamped, f.Type, release.Flags(f)); financial {
 				put(f.Type, "basis", basis)
 			}
 		}

@@ -334,7 +334,7 @@ func (c *checker) line(line []byte) error {
 		c.transmitted++
 		return nil
 	}
-	fhir.SharedReferences(line, func(typ int16, id string) { c.named[fhir.TypeName(typ)+"/"+id] = true })
+	fhir.SharedReferences(line, func(_ int16, ref []byte) { c.named[string(ref)] = true })
 	patient := string(f.Patient)
 	switch {
 	case patient == "" && fhir.Shareable(f.Type):

@@ -47,6 +47,12 @@ type Facts struct {
 	// BadDate: a date of service could not be read and was passed over.
 	BadDate bool
 
+	// Codes are the offsets at which the values of members called code begin, anywhere in the line.
+	Codes []int32
+	// Money is set when the line may hold an amount of money whatever its type: a member is called currency or ends in Money, a
+	// system is that of currencies, or it holds another resource.
+	Money bool
+
 	scan     scanner
 	text     []byte // unescaped strings
 	subject  bool   // an element of the first patient paths is present
@@ -96,7 +102,8 @@ func (f *Facts) reset(line []byte) {
 	f.VersionID, f.HasLastUpdated, f.LastUpdated = nil, false, 0
 	f.Sensitive, f.PriorAuth, f.Use = false, false, UseNone
 	f.Dated, f.First, f.Last, f.BadDate = false, 0, 0, false
-	f.scan = scanner{b: line, blank: lineBlanks}
+	f.scan = scanner{b: line, blank: lineBlanks, codes: f.Codes[:0]}
+	f.Codes, f.Money = f.Codes[:0], false
 	f.text = f.text[:0]
 	f.subject, f.ended = false, false
 	f.patients, f.others = [2][]byte{}, [2]bool{}
@@ -106,6 +113,7 @@ func (f *Facts) reset(line []byte) {
 
 // settle chooses among what was found: the subject over other participants, the preferred date over its stand-ins.
 func (f *Facts) settle() {
+	f.Codes, f.Money = f.scan.codes, f.scan.money || f.scan.resources > 1
 	switch {
 	case f.Type == TypePatient:
 		f.Patient = f.ID
@@ -141,6 +149,7 @@ func (f *Facts) read() int {
 	if f.Type = f.findType(start + 1); f.Type == 0 {
 		return stop
 	}
+	s.codes, s.money, s.resources = s.codes[:0], false, 0 // what stands before the type is read again
 	i := f.resource(start + 1)
 	if i < 0 {
 		return stop

@@ -1,6 +1,7 @@
 package fhir
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"unicode/utf8"
@@ -23,6 +24,11 @@ type scanner struct {
 	reason  Reason
 	at      int
 	escaped bool // str met a backslash; callers that care clear it first
+
+	// What member names say in passing, wherever they stand.
+	codes     []int32 // where the values of members called code begin
+	money     bool    // a name or a system is that of an amount of money
+	resources int     // members called resourceType
 }
 
 const stop = -1
@@ -201,7 +207,30 @@ func (s *scanner) key(i int) (start, end, value int) {
 	if i >= len(s.b) || s.b[i] != ':' {
 		return 0, 0, s.fail(ReasonNotJSON, i)
 	}
-	return start, end, s.space(i + 1)
+	i = s.space(i + 1)
+	s.notice(s.b[start:end], i)
+	return start, end, i
+}
+
+// CurrencySystem is the system of currency codes (ISO 4217).
+const CurrencySystem = "urn:iso:std:iso:4217"
+
+// notice takes in the name of a member whose value begins at i.
+func (s *scanner) notice(name []byte, i int) {
+	switch string(name) {
+	case "code":
+		s.codes = append(s.codes, int32(i))
+	case "system":
+		// Where no escape is among as many bytes, they are the text itself.
+		begins := s.b[min(i+1, len(s.b)):min(i+1+len(CurrencySystem), len(s.b))]
+		s.money = s.money || string(begins) == CurrencySystem || bytes.IndexByte(begins, '\\') >= 0
+	case "resourceType":
+		s.resources++
+	default:
+		if n := len(name); n > 4 && name[n-1] == 'y' {
+			s.money = s.money || bytes.HasSuffix(name, []byte("Money")) || bytes.HasSuffix(name, []byte("currency"))
+		}
+	}
 }
 
 // next reads what follows a member or element: a comma, after which there is more, or the closing bracket.

@@ -222,21 +222,25 @@ func (a *authReader) relate(out Authorization) Authorization {
 
 // Target returns what a literal reference leads to as Type/id, or as the id alone when it is a urn:uuid; "" when it leads nowhere
 // within the store.
-func Target(reference []byte) string {
-	if id, ok := bytes.CutPrefix(reference, []byte("urn:uuid:")); ok {
-		return string(id)
+func Target(reference []byte) string { return string(target(reference)) }
+
+func target(reference []byte) []byte {
+	if id, ok := bytes.CutPrefix(reference, urnUUID); ok {
+		return id
 	}
 	if len(reference) == 0 || reference[0] == '#' {
-		return ""
+		return nil
 	}
-	ref, _, _ := bytes.Cut(reference, []byte("/_history/"))
+	ref, _, _ := bytes.Cut(reference, history)
 	slash := bytes.LastIndexByte(ref, '/')
 	if slash <= 0 {
-		return ""
+		return nil
 	}
 	from := bytes.LastIndexByte(ref[:slash], '/') + 1
 	if _, ok := fhir.TypeCode(string(ref[from:slash])); !ok {
-		return ""
+		return nil
 	}
-	return string(ref[from:])
+	return ref[from:]
 }
+
+var urnUUID, history = []byte("urn:uuid:"), []byte("/_history/")

@@ -157,16 +157,14 @@ func increment(code []byte) bool {
 	return false
 }
 
-var codeKey = []byte(`"code"`)
-
-// Sensitive reports whether a line has one of the codes, anywhere, as the code of a Coding of its system. Words in displays
-// and texts are not read.
-func (c *Codes) Sensitive(line []byte) bool {
+// Sensitive reports whether a line has one of the codes as the code of a Coding of its system. at are the offsets at which the values
+// of members called code begin in it (fhir.Facts). Words in displays and texts are not read.
+func (c *Codes) Sensitive(line []byte, at []int32) bool {
 	if c == nil || len(c.exact) == 0 && len(c.prefixes) == 0 {
 		return false
 	}
-	for code := range under(line, codeKey) {
-		if len(c.systems(code)) > 0 {
+	for _, i := range at {
+		if code := str(line, int(i), value(line, int(i))); len(c.systems(code)) > 0 {
 			// The code is in the lists; whether its system is too takes a proper reading.
 			found := false
 			codings(line, blank(line, 0), func(system, code []byte) {

@@ -70,17 +70,6 @@ func part(typ int16, l link) bool {
 	return false
 }
 
-var referenceKey = []byte(`"reference"`)
-
-// targets calls fn with what the references of a line lead to, wherever they stand. It looks for the name alone, which is quick.
-func targets(line []byte, fn func(to string)) {
-	for reference := range under(line, referenceKey) {
-		if to := Target(reference); to != "" {
-			fn(to)
-		}
-	}
-}
-
 // links calls fn with every link of a resource, and where it stands.
 func links(line []byte, fn func(link)) {
 	start := blank(line, 0)

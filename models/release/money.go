@@ -63,13 +63,6 @@ var moneyRules = func() map[int16]*moneyRule {
 // HoldsMoneyByType reports whether resources of a type hold money by their definition.
 func HoldsMoneyByType(typ int16) bool { return moneyRules[typ] != nil }
 
-// What gives away an amount in a type that has none by its definition.
-var moneyMarks = [][]byte{[]byte(`"currency"`), []byte(`Money"`), []byte(currencySystem), []byte(`"_currency"`)}
-
-var typeKey = []byte(`"resourceType"`)
-
-const currencySystem = "urn:iso:std:iso:4217"
-
 // Viewer makes non-financial views. It keeps memory between calls and is not for concurrent use; the zero value is ready.
 type Viewer struct {
 	b    []byte
@@ -77,9 +70,9 @@ type Viewer struct {
 }
 
 // NonFinancial appends the non-financial view of a line to dst. changed is false, and nothing appended, when the line is its
-// own view. typ is the line's type.
-func (v *Viewer) NonFinancial(dst, line []byte, typ int16) (out []byte, changed bool) {
-	if moneyRules[typ] == nil && !marked(line) {
+// own view. typ is the line's type, and flags what is known of it (FlagPlain, FlagAuth).
+func (v *Viewer) NonFinancial(dst, line []byte, typ int16, flags uint16) (out []byte, changed bool) {
+	if moneyRules[typ] == nil && flags&FlagPlain != 0 {
 		return dst, false
 	}
 	v.b, v.cuts = line, v.cuts[:0]
@@ -87,25 +80,11 @@ func (v *Viewer) NonFinancial(dst, line []byte, typ int16) (out []byte, changed 
 	if start >= len(line) || line[start] != '{' {
 		return dst, false
 	}
-	v.object(start, v.resource(start, typ))
+	v.object(start, place{kind: root, rule: moneyRules[typ], typ: typ, auth: flags&FlagAuth != 0})
 	if len(v.cuts) == 0 {
 		return dst, false
 	}
-	return splice(dst, line, v.cuts), true
-}
-
-// marked reports whether a line of a type that holds no money by itself has to be looked into: it gives an amount away, or it
-// holds another resource.
-func marked(line []byte) bool {
-	if i := bytes.Index(line, typeKey); i >= 0 && bytes.Contains(line[i+len(typeKey):], typeKey) {
-		return true
-	}
-	for _, mark := range moneyMarks {
-		if bytes.Contains(line, mark) {
-			return true
-		}
-	}
-	return false
+	return splice(slices.Grow(dst, len(line)+1), line, v.cuts), true
 }
 
 // kind says what an object is to the rules.
@@ -130,7 +109,7 @@ type place struct {
 	auth bool // within a prior authorisation
 }
 
-// resource returns the place of a resource.
+// resource returns the place of a resource that another one contains.
 func (v *Viewer) resource(i int, typ int16) place {
 	p := place{kind: root, rule: moneyRules[typ], typ: typ}
 	if p.rule != nil && p.rule.claim {
@@ -240,7 +219,7 @@ func isMoney(name, b []byte, at int) bool {
 	case "currency", "_currency":
 		return true
 	case "system":
-		return string(str(b, at, value(b, at))) == currencySystem
+		return string(str(b, at, value(b, at))) == fhir.CurrencySystem
 	}
 	return false
 }

@@ -103,7 +103,7 @@ func (o oracle) value(value any, kind string) (any, bool) {
 func (o oracle) members(doc map[string]any, kind string) (any, bool) {
 	_, a := doc["currency"]
 	_, b := doc["_currency"]
-	if kind != "root" && (a || b || doc["system"] == currencySystem) {
+	if kind != "root" && (a || b || doc["system"] == fhir.CurrencySystem) {
 		return nil, false
 	}
 	masks, units := false, false

@@ -58,11 +58,11 @@ func Rule(items []Item) *Member {
 		m.rulings[i] = Ruling{Dated: it.Dated, First: it.First, Last: it.Last}
 	}
 	for i := range items {
-		targets(items[i].Line, func(to string) {
-			if t, ok := m.byRef[to]; ok && t != i {
+		for reference := range fhir.References(items[i].Line) {
+			if t, ok := m.byRef[string(target(reference))]; ok && t != i {
 				m.refers[t] = append(m.refers[t], i)
 			}
-		})
+		}
 	}
 	m.findShown()
 	m.ruleAuths()
