@@ -42,7 +42,7 @@ func (x *indexer) add(source store.MemberSource, typ int16, body []byte, patient
 
 func addPerson(source store.MemberSource, contained bool, p *match.Person, fn func(store.MemberPart)) {
 	if !p.IsZero() {
-		fn(store.MemberPart{MemberSource: source, Contained: contained, Record: p.Record(), Keys: p.Keys(false)})
+		fn(store.MemberPart{MemberSource: source, Contained: contained, Record: p.Record(), Keys: p.Keys()})
 	}
 }
 

@@ -285,7 +285,7 @@ func (b *bundle) indexed(patient string) []string {
 	_, err = pgx.ForEachRow(rows, []any{&record, &keys}, func() error {
 		p, err := match.ParseRecord(record)
 		require.NoError(b.t, err)
-		require.Equal(b.t, p.Keys(false), keys)
+		require.Equal(b.t, p.Keys(), keys)
 		whole.Merge(p)
 		return nil
 	})

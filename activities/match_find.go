@@ -57,7 +57,7 @@ func FindMembers(ctx context.Context, s *store.Store, model *match.Model, people
 func candidatesOf(ctx context.Context, s *store.Store, people []match.Person) ([][]match.Candidate, error) {
 	probes := make([]store.Probe, len(people))
 	for i := range people {
-		probes[i] = store.Probe{N: int32(i), Keys: people[i].Keys(true)}
+		probes[i] = store.Probe{N: int32(i), Keys: people[i].Keys()}
 	}
 	rows, err := s.Candidates(ctx, probes)
 	if err != nil {

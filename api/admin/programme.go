@@ -107,7 +107,7 @@ func (s *Service) searchMembers(ctx context.Context, in *struct{ Body memberSear
 // searchCard finds who has a number on a card: one member, or a family. More than store.MaxCrowd have none in common.
 func (s *Service) searchCard(ctx context.Context, number string) (*listOf[memberView], error) {
 	asked := match.ByCard(number)
-	found, err := s.Store.Candidates(ctx, []store.Probe{{Keys: asked.Keys(false)}})
+	found, err := s.Store.Candidates(ctx, []store.Probe{{Keys: asked.Keys()}})
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}

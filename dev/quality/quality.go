@@ -57,7 +57,7 @@ func (s *set) ask(q query) { s.queries = append(s.queries, q) }
 func (s *set) prepare() {
 	s.index = map[int64][]int32{}
 	for i := range s.people {
-		for _, k := range s.people[i].Keys(false) {
+		for _, k := range s.people[i].Keys() {
 			s.index[k] = append(s.index[k], int32(i))
 		}
 	}
@@ -97,7 +97,7 @@ func indexOf(id uuid.UUID) int { return int(id[0])<<24 | int(id[1])<<16 | int(id
 func (s *set) candidates(p *match.Person) []match.Candidate {
 	seen := map[int32]bool{}
 	var out []match.Candidate
-	for _, k := range p.Keys(true) {
+	for _, k := range p.Keys() {
 		hits := s.index[k]
 		if len(hits) > store.MaxCrowd {
 			continue

@@ -18,7 +18,7 @@ func BenchmarkKeys(b *testing.B) {
 	probe := pat("Smith-Jones", "Mary Ann", "female", familyID, member1)
 	b.ReportAllocs()
 	for b.Loop() {
-		probe.Keys(true)
+		probe.Keys()
 	}
 }
 

@@ -17,9 +17,7 @@ const maxKeys = 64
 // field or two are wrong. A member is a candidate if it has a key in common with the one who is asked for. Each key joins
 // enough facts that few members share it, whatever the size of the roster, except in crowds of people who share an address,
 // a telephone or a number.
-//
-// asked adds the keys of mistakes that the one who asks may have made, so that the index need not hold them.
-func (p *Person) Keys(asked bool) []int64 {
+func (p *Person) Keys() []int64 {
 	k := keyring{}
 	if p.BirthDate != nil {
 		born := civilOf(*p.BirthDate)
@@ -27,30 +25,24 @@ func (p *Person) Keys(asked bool) []int64 {
 		day := strconv.Itoa(born.year) + "." + strconv.Itoa(low) + "." + strconv.Itoa(high) // the same for day and month swapped
 		year, anniversary := strconv.Itoa(born.year), strconv.Itoa(low)+"."+strconv.Itoa(high)
 		families, givens := p.familySounds(), p.givenSounds()
-		if asked { // given and family name exchanged
-			families, givens = appendAll(families, givens), appendAll(givens, p.familySounds())
+		// Given and family names are not told apart here: they are often exchanged.
+		for _, n := range appendAll(families, givens) {
+			k.add("nd", n, day)
 		}
+		// Both names, and all of the date but the part that may be wrong: the tens or the last digit of the year, the day, the month.
 		for _, f := range families {
-			k.add("fd", f, day)
-		}
-		for _, g := range givens {
-			k.add("gd", g, day)
-		}
-		for _, f := range p.familySounds() {
-			for _, g := range p.givenSounds() {
-				k.add("fgy", f, g, year)
-				k.add("fga", f, g, anniversary)
+			for _, g := range givens {
+				k.add("fga", f, g, anniversary, strconv.Itoa(born.year%10))
+				k.add("fgb", f, g, anniversary, strconv.Itoa(born.year/10))
+				k.add("fgm", f, g, year, strconv.Itoa(born.month))
+				k.add("fgd", f, g, year, strconv.Itoa(born.day))
 			}
 		}
 		for _, a := range p.Addresses {
 			if a.Zip != "" {
 				k.add("zd", a.Zip, day)
 			}
-			if a.Place != "" {
-				k.add("pd", a.Place, day)
-			}
 			if a.Number != "" && a.Street != "" {
-				k.add("sd", a.Number, sound(solid(a.Street)), day)
 				k.add("sy", a.Number, sound(solid(a.Street)), year)
 			}
 		}

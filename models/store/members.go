@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -46,12 +48,21 @@ const MaxCrowd = 200
 // Candidates finds, in one query, the members that come into question for a whole slice, each once. Members whose Patient is
 // not held never come.
 func (s *Store) Candidates(ctx context.Context, probes []Probe) ([]Candidate, error) {
-	var n []int32
-	var keys []int64
+	type pair struct {
+		key int64
+		n   int32
+	}
+	var pairs []pair
 	for _, p := range probes {
 		for _, k := range p.Keys {
-			n, keys = append(n, p.N), append(keys, k)
+			pairs = append(pairs, pair{k, p.N})
 		}
+	}
+	// In order of the index, so that neighbours are read from the same pages, which are then at hand.
+	slices.SortFunc(pairs, func(a, b pair) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.n, b.n)) })
+	n, keys := make([]int32, len(pairs)), make([]int64, len(pairs))
+	for i, p := range pairs {
+		n[i], keys[i] = p.n, p.key
 	}
 	// The nested look-ups are subqueries, so that they stay look-ups however many rows the planner expects.
 	rows, err := s.Pool.Query(ctx, `SELECT member_id, ns, parts FROM (
@@ -60,10 +71,12 @@ func (s *Store) Candidates(ctx context.Context, probes []Probe) ([]Candidate, er
 		       (SELECT array_agg(p.record) FROM member_parts p WHERE p.member_id = f.member_id) AS parts
 		FROM (
 			SELECT member_id, array_agg(DISTINCT n) AS ns FROM (
-				SELECT p.n, h.member_id, count(*) OVER (PARTITION BY p.n, p.key) AS crowd
+				SELECT p.n, unnest(h.ids) AS member_id
 				FROM unnest($1::int[], $2::bigint[]) AS p(n, key)
-				CROSS JOIN LATERAL (SELECT member_id FROM member_keys k WHERE k.key = p.key LIMIT $3::int + 1) h
-			) hits WHERE crowd <= $3::int GROUP BY member_id
+				CROSS JOIN LATERAL (SELECT array_agg(member_id) AS ids
+					FROM (SELECT member_id FROM member_keys k WHERE k.key = p.key LIMIT $3::int + 1) found) h
+				WHERE cardinality(h.ids) <= $3::int
+			) hits GROUP BY member_id
 		) f) found WHERE present`, n, keys, MaxCrowd)
 	if err != nil {
 		return nil, fmt.Errorf("select candidates: %w", err)
