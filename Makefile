@@ -64,6 +64,7 @@ fuzz: ## every fuzz test for FUZZTIME each
 
 bench: dev ## measure imports, matches and exports against the same work done by hand
 	@$(BIN)/dev bench match
+	@$(GO) test ./activities -run - -bench ImportRules -benchtime 5x
 	@$(BIN)/dev bench
 
 match-quality: dev ## measure how well members are found, and that nobody is taken for another

@@ -40,7 +40,8 @@ type Activities struct {
 	// Release are the settings of what may leave.
 	Release ReleaseRules
 
-	batch int // bytes; 0 means batchBytes
+	batch   int  // bytes; 0 means batchBytes
+	unruled bool // import as if nothing had to be held back: what the rules cost is measured against it
 }
 
 // ReleaseRules are the settings of what may leave.

@@ -78,7 +78,7 @@ func (a *Activities) MergeBucket(ctx context.Context, in BucketInput) error {
 	if err != nil {
 		return err
 	}
-	m := &merger{imp: imp, packer: packer, stats: stats}
+	m := &merger{imp: imp, packer: packer, stats: stats, unruled: a.unruled}
 	if m.follow, err = a.Store.Earlier(ctx, imp); err != nil {
 		return err
 	}
@@ -173,6 +173,7 @@ type merger struct {
 	follow  bool
 	indexer indexer
 	viewer  release.Viewer
+	unruled bool // see Activities
 	facts   fhir.Facts
 }
 

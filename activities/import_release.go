@@ -36,6 +36,14 @@ func (r released) add(at place, class models.Class, e entry) {
 // decides about others, all of the member's are ruled again, and those held that turn out otherwise are written anew.
 func (m *merger) release(view *store.MergeTx, sh *shelf, fresh map[place][]entry) (released, error) {
 	out := released{}
+	if m.unruled {
+		for at, lines := range fresh {
+			for _, e := range lines {
+				out.add(at, e.class, e)
+			}
+		}
+		return out, nil
+	}
 	ruled := sh.toRule(fresh)
 	for at, lines := range fresh {
 		if ruled[at.member] {

@@ -38,9 +38,7 @@ type Options struct {
 	Dir string
 	// TokensOnly measures what tokens cost, and neither imports nor exports.
 	TokensOnly bool
-	// RulesOnly measures what the rules on what may leave cost, and starts nothing.
-	RulesOnly bool
-	Out       io.Writer
+	Out        io.Writer
 }
 
 // bench is a run under way.
@@ -69,9 +67,6 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	if o.Rounds == 0 {
 		o.Rounds = 5
-	}
-	if o.RulesOnly {
-		return Rules(ctx, o)
 	}
 	b := &bench{Options: o}
 	dir := o.Dir
@@ -105,9 +100,6 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	if err := b.tokens(ctx); err != nil || o.TokensOnly {
-		return err
-	}
-	if err := Rules(ctx, Options{Rounds: o.Rounds, Out: o.Out}); err != nil {
 		return err
 	}
 	if err := b.load(ctx, data); err != nil {

@@ -15,10 +15,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
 	"pdexbulk/activities"
 	"pdexbulk/dev/seed"
+	"pdexbulk/dev/stack/cpu"
 	"pdexbulk/dev/stack/folder"
 	"pdexbulk/dev/stack/postgres"
 	"pdexbulk/models/fhir"
@@ -87,7 +89,7 @@ func Match(ctx context.Context, o MatchOptions) (err error) {
 		if _, err := matchAll(ctx, s, names, size, o.Queries, warmSeed); err != nil {
 			return err
 		}
-		before, err := cpuTime(server.Process.Pid())
+		before, err := used(ctx, s)
 		if err != nil {
 			return err
 		}
@@ -95,7 +97,7 @@ func Match(ctx context.Context, o MatchOptions) (err error) {
 		if err != nil {
 			return err
 		}
-		after, err := cpuTime(server.Process.Pid())
+		after, err := used(ctx, s)
 		if err != nil {
 			return err
 		}
@@ -143,6 +145,19 @@ func matchStore(ctx context.Context, scratch *folder.Scratch) (*store.Store, *po
 		return nil, nil, errors.Join(err, server.Abandon(context.WithoutCancel(ctx)))
 	}
 	return s, server, nil
+}
+
+// used is the CPU time that this process and the sessions of the store's Postgres have used.
+func used(ctx context.Context, s *store.Store) (time.Duration, error) {
+	rows, err := s.Pool.Query(ctx, `SELECT pid FROM pg_stat_activity WHERE datname = current_database()`)
+	if err != nil {
+		return 0, fmt.Errorf("list sessions: %w", err)
+	}
+	sessions, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil {
+		return 0, fmt.Errorf("list sessions: %w", err)
+	}
+	return cpu.Used(sessions...)
 }
 
 // Who is asked for to warm up, and who is asked for to measure.
