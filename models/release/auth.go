@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"pdexbulk/models/fhir"
+	"pdexbulk/models/fhir/checked"
 )
 
 // Prior authorisations (PDex 2.2.0, payer-to-payer "prior authorization": those active or pending, and those whose status
@@ -50,7 +51,7 @@ var x12Review = map[string]bool{
 // Authorize reads a prior authorisation: an ExplanationOfBenefit, a Claim or a ClaimResponse. updated is what the source had
 // as meta.lastUpdated, fhir.MinDay when it had none.
 func Authorize(line []byte, updated fhir.Day) Authorization {
-	a := authReader{b: line, start: blank(line, 0), changed: fhir.MinDay, end: fhir.MinDay}
+	a := authReader{b: line, start: checked.Blanks(line, 0), changed: fhir.MinDay, end: fhir.MinDay}
 	return a.read(updated)
 }
 

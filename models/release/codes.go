@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"pdexbulk/models"
+	"pdexbulk/models/fhir/checked"
 )
 
 // maxCode is the longest code that is looked up, without its dots. FHIR sets no limit; no system in the lists needs more.
@@ -164,10 +165,10 @@ func (c *Codes) Sensitive(line []byte, at []int32) bool {
 		return false
 	}
 	for _, i := range at {
-		if code := str(line, int(i), value(line, int(i))); len(c.systems(code)) > 0 {
+		if code := str(line, int(i), checked.Value(line, int(i))); len(c.systems(code)) > 0 {
 			// The code is in the lists; whether its system is too takes a proper reading.
 			found := false
-			codings(line, blank(line, 0), func(system, code []byte) {
+			codings(line, checked.Blanks(line, 0), func(system, code []byte) {
 				found = found || slices.Contains(c.systems(code), string(system))
 			})
 			return found

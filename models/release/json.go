@@ -2,97 +2,24 @@ package release
 
 import (
 	"bytes"
-	"encoding/binary"
-	"math/bits"
+
+	"pdexbulk/models/fhir/checked"
 )
-
-// The functions below walk JSON that has been checked before (fhir.Inspect): they find bounds and do not validate. On
-// anything else they stay within the slice.
-
-func blank(b []byte, i int) int {
-	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\n' || b[i] == '\r') {
-		i++
-	}
-	return i
-}
-
-// Byte masks of a word: one bit, or the top bit, in each of eight bytes.
-const (
-	each8    = 0x0101010101010101
-	topBits8 = 0x80 * each8
-)
-
-// text returns the offset behind the string that begins at i. It looks at eight bytes at a time for a quote or a backslash.
-func text(b []byte, i int) int {
-	for i++; i < len(b); {
-		if i+8 <= len(b) {
-			w := binary.LittleEndian.Uint64(b[i:])
-			quote, escape := w^'"'*each8, w^'\\'*each8
-			// Subtracting borrows only into bytes above the first hit, so the lowest marked byte is a true one.
-			hit := ((quote-each8)&^quote | (escape-each8)&^escape) & topBits8
-			if hit == 0 {
-				i += 8
-				continue
-			}
-			i += bits.TrailingZeros64(hit) >> 3
-		}
-		switch b[i] {
-		case '"':
-			return i + 1
-		case '\\':
-			i++
-		}
-		i++
-	}
-	return len(b)
-}
-
-// value returns the offset behind the value that begins at i.
-func value(b []byte, i int) int {
-	if i >= len(b) {
-		return len(b)
-	}
-	switch b[i] {
-	case '"':
-		return text(b, i)
-	case '{', '[':
-		depth := 0
-		for i < len(b) {
-			switch b[i] {
-			case '"':
-				i = text(b, i)
-				continue
-			case '{', '[':
-				depth++
-			case '}', ']':
-				if depth--; depth == 0 {
-					return i + 1
-				}
-			}
-			i++
-		}
-		return len(b)
-	}
-	for i < len(b) && b[i] != ',' && b[i] != '}' && b[i] != ']' && b[i] > ' ' {
-		i++
-	}
-	return i
-}
 
 // members goes through the members of the object that begins at i. fn gets the name and the bounds of the value, and may
 // say that it has seen enough.
 func members(b []byte, i int, fn func(name []byte, start, end int) bool) {
-	for i = blank(b, i+1); i < len(b) && b[i] == '"'; {
-		behind := text(b, i)
+	for i = checked.Blanks(b, i+1); i < len(b) && b[i] == '"'; {
+		behind := checked.Closing(b, i+1)
 		name := b[i+1 : max(i+1, behind-1)]
-		start := blank(b, behind)
-		start = blank(b, start+1) // the colon
-		end := value(b, start)
+		start := checked.Blanks(b, behind)
+		start = checked.Blanks(b, start+1) // the colon
+		end := checked.Value(b, start)
 		if start > end || end > len(b) || !fn(name, start, end) {
 			return
 		}
-		if i = blank(b, end); i < len(b) && b[i] == ',' {
-			i = blank(b, i+1)
+		if i = checked.Blanks(b, end); i < len(b) && b[i] == ',' {
+			i = checked.Blanks(b, i+1)
 		} else {
 			return
 		}
@@ -101,13 +28,13 @@ func members(b []byte, i int, fn func(name []byte, start, end int) bool) {
 
 // elements goes through the elements of the array that begins at i.
 func elements(b []byte, i int, fn func(start, end int) bool) {
-	for i = blank(b, i+1); i < len(b) && b[i] != ']'; {
-		end := value(b, i)
+	for i = checked.Blanks(b, i+1); i < len(b) && b[i] != ']'; {
+		end := checked.Value(b, i)
 		if end <= i || !fn(i, end) {
 			return
 		}
-		if i = blank(b, end); i < len(b) && b[i] == ',' {
-			i = blank(b, i+1)
+		if i = checked.Blanks(b, end); i < len(b) && b[i] == ',' {
+			i = checked.Blanks(b, i+1)
 		} else {
 			return
 		}
@@ -134,7 +61,7 @@ func each(b []byte, i int, fn func(start, end int)) {
 		elements(b, i, func(s, e int) bool { fn(s, e); return true })
 		return
 	}
-	fn(i, value(b, i))
+	fn(i, checked.Value(b, i))
 }
 
 // at follows a path of member names from the value at i, through arrays, and calls fn with the bounds of what it leads to.
@@ -159,5 +86,5 @@ func str(b []byte, start, end int) []byte {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return raw
 	}
-	return unescape(raw)
+	return checked.Unquote(nil, raw)
 }

@@ -2,6 +2,7 @@ package release
 
 import (
 	"pdexbulk/models/fhir"
+	"pdexbulk/models/fhir/checked"
 )
 
 // link is a reference within a resource: where it stands and what it leads to.
@@ -72,7 +73,7 @@ func part(typ int16, l link) bool {
 
 // links calls fn with every link of a resource, and where it stands.
 func links(line []byte, fn func(link)) {
-	start := blank(line, 0)
+	start := checked.Blanks(line, 0)
 	if start >= len(line) || line[start] != '{' {
 		return
 	}
@@ -106,7 +107,7 @@ func linksBelow(b []byte, i int, top, name string, fn func(link)) {
 // element when it is one of a list; in a List the whole entry. What is left empty by that goes too.
 func (v *Viewer) Mask(dst, line []byte, hidden func(to string) bool) []byte {
 	v.b, v.cuts = line, v.cuts[:0]
-	start := blank(line, 0)
+	start := checked.Blanks(line, 0)
 	if start >= len(line) || line[start] != '{' {
 		return append(dst, line...)
 	}
@@ -123,44 +124,44 @@ func (v *Viewer) hide(i, depth int, hidden func(string) bool) (end int, stays bo
 	list := cutter{v: v, from: from}
 	switch v.b[i] {
 	case '[':
-		for i = blank(v.b, i+1); i < len(v.b) && v.b[i] != ']'; {
+		for i = checked.Blanks(v.b, i+1); i < len(v.b) && v.b[i] != ']'; {
 			n := len(v.cuts)
 			after, ok := v.hide(i, depth+1, hidden)
 			list.next(i, after, n, ok)
-			if i = blank(v.b, after); i >= len(v.b) || v.b[i] != ',' {
+			if i = checked.Blanks(v.b, after); i >= len(v.b) || v.b[i] != ',' {
 				break
 			}
-			i = blank(v.b, i+1)
+			i = checked.Blanks(v.b, i+1)
 		}
 		return min(i+1, len(v.b)), list.done()
 	case '{':
 		start := i
-		for i = blank(v.b, i+1); i < len(v.b) && v.b[i] == '"'; {
+		for i = checked.Blanks(v.b, i+1); i < len(v.b) && v.b[i] == '"'; {
 			key := i
-			behind := text(v.b, i)
+			behind := checked.Closing(v.b, i+1)
 			name := v.b[i+1 : max(i+1, behind-1)]
-			at := blank(v.b, blank(v.b, behind)+1)
-			end := value(v.b, at)
+			at := checked.Blanks(v.b, checked.Blanks(v.b, behind)+1)
+			end := checked.Value(v.b, at)
 			if depth > 0 && v.leads(name, at, end, hidden) {
 				v.cuts = v.cuts[:from]
-				return value(v.b, start), false
+				return checked.Value(v.b, start), false
 			}
 			n := len(v.cuts)
 			after, ok := v.hide(at, depth+1, hidden)
 			if !ok && string(name) == "item" {
 				// An entry of a List is nothing without its item.
 				v.cuts = v.cuts[:from]
-				return value(v.b, start), false
+				return checked.Value(v.b, start), false
 			}
 			list.next(key, after, n, ok)
-			if i = blank(v.b, after); i >= len(v.b) || v.b[i] != ',' {
+			if i = checked.Blanks(v.b, after); i >= len(v.b) || v.b[i] != ',' {
 				break
 			}
-			i = blank(v.b, i+1)
+			i = checked.Blanks(v.b, i+1)
 		}
 		return min(i+1, len(v.b)), list.done() || depth == 0
 	}
-	return value(v.b, i), true
+	return checked.Value(v.b, i), true
 }
 
 func (v *Viewer) leads(name []byte, at, end int, hidden func(string) bool) bool {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"pdexbulk/models/fhir"
+	"pdexbulk/models/fhir/checked"
 )
 
 // The non-financial view of a resource has no amount of money in it, nor what a member shares of the cost (PDex 2.2.0,
@@ -76,7 +77,7 @@ func (v *Viewer) NonFinancial(dst, line []byte, typ int16, flags uint16) (out []
 		return dst, false
 	}
 	v.b, v.cuts = line, v.cuts[:0]
-	start := blank(line, 0)
+	start := checked.Blanks(line, 0)
 	if start >= len(line) || line[start] != '{' {
 		return dst, false
 	}
@@ -139,19 +140,19 @@ func (v *Viewer) value(i int, p place) (end int, stays bool) {
 	case '[':
 		return v.array(i, p)
 	}
-	return value(v.b, i), true
+	return checked.Value(v.b, i), true
 }
 
 func (v *Viewer) array(i int, p place) (end int, stays bool) {
 	list := cutter{v: v, from: len(v.cuts)}
-	for i = blank(v.b, i+1); i < len(v.b) && v.b[i] != ']'; {
+	for i = checked.Blanks(v.b, i+1); i < len(v.b) && v.b[i] != ']'; {
 		n := len(v.cuts)
 		after, ok := v.value(i, p)
 		list.next(i, after, n, ok)
-		if i = blank(v.b, after); i >= len(v.b) || v.b[i] != ',' {
+		if i = checked.Blanks(v.b, after); i >= len(v.b) || v.b[i] != ',' {
 			break
 		}
-		i = blank(v.b, i+1)
+		i = checked.Blanks(v.b, i+1)
 	}
 	return min(i+1, len(v.b)), list.done()
 }
@@ -163,36 +164,36 @@ func (v *Viewer) object(i int, p place) (end int, stays bool) {
 	}
 	entry := v.judge(i, p)
 	if entry.goes {
-		return value(v.b, i), false
+		return checked.Value(v.b, i), false
 	}
 	list := cutter{v: v, from: from}
 	holds, amount := false, false
-	for i = blank(v.b, i+1); i < len(v.b) && v.b[i] == '"'; {
+	for i = checked.Blanks(v.b, i+1); i < len(v.b) && v.b[i] == '"'; {
 		key := i
-		behind := text(v.b, i)
+		behind := checked.Closing(v.b, i+1)
 		name := v.b[i+1 : max(i+1, behind-1)]
-		at := blank(v.b, blank(v.b, behind)+1)
+		at := checked.Blanks(v.b, checked.Blanks(v.b, behind)+1)
 		n := len(v.cuts)
 		var after int
 		var ok bool
 		switch {
 		case p.kind != root && isMoney(name, v.b, at):
 			v.cuts = v.cuts[:from]
-			return value(v.b, start), false
+			return checked.Value(v.b, start), false
 		case entry.masks && string(name) == "amount":
-			after, ok, amount = value(v.b, at), true, true
+			after, ok, amount = checked.Value(v.b, at), true, true
 			v.mask(at, after)
 		case v.goes(name, at, p, entry):
-			after = value(v.b, at)
+			after = checked.Value(v.b, at)
 		default:
 			after, ok = v.value(at, v.below(name, p))
 		}
 		list.next(key, after, n, ok)
 		holds = holds || ok && (bytes.HasPrefix(name, []byte("value")) || string(name) == "extension")
-		if i = blank(v.b, after); i >= len(v.b) || v.b[i] != ',' {
+		if i = checked.Blanks(v.b, after); i >= len(v.b) || v.b[i] != ',' {
 			break
 		}
-		i = blank(v.b, i+1)
+		i = checked.Blanks(v.b, i+1)
 	}
 	if entry.masks && !amount {
 		v.cuts = append(v.cuts, cut{list.last, list.last, `,"amount":` + maskedAmount})
@@ -219,7 +220,7 @@ func isMoney(name, b []byte, at int) bool {
 	case "currency", "_currency":
 		return true
 	case "system":
-		return string(str(b, at, value(b, at))) == fhir.CurrencySystem
+		return string(str(b, at, checked.Value(b, at))) == fhir.CurrencySystem
 	}
 	return false
 }

@@ -7,6 +7,7 @@ import (
 
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
+	"pdexbulk/models/fhir/checked"
 )
 
 // Elements is a parsed _elements. The zero value leaves every resource whole. It never changes and may be shared.
@@ -134,7 +135,7 @@ const (
 // one that is not an object, is copied whole, and so is what follows the resource (a line break).
 func (e Elements) Apply(dst, line []byte, typeCode int16) []byte {
 	s, ok := e.byType[typeCode]
-	start := blanks(line, 0)
+	start := checked.Blanks(line, 0)
 	if !ok || start == len(line) || line[start] != '{' {
 		return append(dst, line...)
 	}

@@ -6,6 +6,8 @@ import (
 	"math/bits"
 	"slices"
 	"sync"
+
+	"pdexbulk/models/fhir/checked"
 )
 
 // Filters is a parsed _typeFilter. The zero value filters nothing. It never changes and may be shared.
@@ -137,7 +139,7 @@ func (q *query) match(line []byte) bool {
 	s, _ := states.Get().(*state)
 	defer states.Put(s)
 	s.met = 0
-	q.object(line[blanks(line, 0):], &q.root, s)
+	q.object(line[checked.Blanks(line, 0):], &q.root, s)
 	return s.met&q.wanted == q.wanted && s.met&q.refused == 0
 }
 
