@@ -8,13 +8,23 @@ type culture struct {
 	weight                 int // out of totalCultureWeight
 	surnames, female, male []string
 	doubleSurname          bool // children carry both parents' surnames
+	rare                   int  // of a thousand surnames, how many are made of surnameHeads and surnameTails
 }
+
+// What rare surnames of English origin are made of.
+var (
+	surnameHeads = names("Ald,Arm,Ash,Ather,Bal,Ben,Black,Bram,Brock,Buck,Burl,Cal,Carl,Chal,Clay,Cliff,Cole,Cran,Cul,Dal,Den,Dun,East,Ed,El,Ever,Fair,Fal,Far,Fen,Gal,Gar,Gil,Glad,Gold,Gran,Hal," +
+		"Ham,Har,Hart,Hath,Haw,Heath,Hol,Hor,Hunt,Kel,Ken,Kings,Kirk,Lam,Lang,Lea,Lin,Lock,Mal,Mar,Mel,Mid,Mil,Mor,Nor,Nut,Oak,Or,Os,Pem,Pick,Pres,Pur,Rad,Rath,Red,Rock,Ros,Sed,Shel,Sher,Skel," +
+		"Som,Staf,Stan,Stock,Strad,Sut,Tar,Thorn,Til,Tun,Up,Wake,Wal,Ware,Wat,Wel,Wes,Whit,Wil,Win,Wood,Wor,Wyn,Yar")
+	surnameTails = names("bank,bert,berry,bourne,bridge,brook,bury,by,combe,cott,cox,croft,dale,den,dyke,er,feld,field,ford,gate,ger,greave,grove,ham,head,hold,house,hurst,ing,ington,kin,land,leigh," +
+		"ley,lock,low,man,mere,mond,more,mouth,nell,over,pole,ridge,ris,rick,sey,shaw,side,sley,son,stead,stock,stone,ston,thorpe,ton,tree,vale,ville,wall,ward,water,way,well,wick,win,wood,worth,yard")
+)
 
 func names(list string) []string { return strings.Split(list, ",") }
 
 var cultures = []culture{
 	{
-		weight: 44,
+		weight: 44, rare: 650,
 		surnames: names("Smith,Johnson,Williams,Brown,Jones,Miller,Davis,Wilson,Anderson,Taylor,Moore,Martin,Thompson,White,Harris,Clark,Lewis,Robinson,Walker,Young,Allen,King,Wright,Scott,Hill," +
 			"Green,Adams,Baker,Nelson,Hall,Campbell,Mitchell,Carter,Roberts,Phillips,Evans,Turner,Parker,Collins,Edwards,Stewart,Morris,Rogers,Reed,Cook,Bell,Cooper,Richardson,Cox,Ward," +
 			"Peterson,Gray,James,Watson,Brooks,Kelly,Sanders,Price,Bennett,Wood,Barnes,Ross,Henderson,Coleman,Jenkins,Perry,Powell,Long,Patterson,Hughes,Butler,Simmons,Foster,Bryant," +
@@ -48,7 +58,7 @@ var cultures = []culture{
 			"Rubén,Tomás,Víctor,José Luis,Juan Carlos,Luis Miguel,Efraín,Ezequiel,Esteban"),
 	},
 	{
-		weight: 12,
+		weight: 12, rare: 350,
 		surnames: names("Washington,Jefferson,Jackson,Booker,Banks,Joseph,Freeman,Charles,Dorsey,Bolden,Gaines,Singleton,Hinton,Pettway,Mosley,Roberson,Mayfield,Battle,Toussaint,Baptiste,Okafor,Adeyemi,Okonkwo," +
 			"Mensah,Owusu,Diallo,Abebe,Tesfaye,Kamau,Odhiambo,Ndiaye,Traoré,Koné,N'Diaye,Haile,Desta,Nwosu,Eze,Bello,Boateng,Jean-Baptiste,Saint-Louis"),
 		female: names("Aaliyah,Imani,Latoya,Keisha,Tamika,Ebony,Jasmine,Tiana,Precious,Kiara,Destiny,Raven,Nia,Zuri,Amara,Ngozi,Chiamaka,Adaeze,Folake,Abena,Akosua,Fatoumata,Aminata,Selam,Hiwot,Wanjiru," +

@@ -17,8 +17,13 @@ func chooseCulture(r *rng) *culture {
 	return &cultures[0]
 }
 
+// surname draws a common surname, or makes one of the many that few people have. Both matter to whoever tells people apart: in
+// the United States the 160 commonest are borne by about a quarter of all.
 func surname(r *rng, c *culture) string {
 	name := lean(r, c.surnames)
+	if r.chance(c.rare) {
+		name = pick(r, surnameHeads) + pick(r, surnameTails)
+	}
 	if r.chance(15) && !containsSpace(name) && !strings.Contains(name, "-") {
 		if second := lean(r, c.surnames); second != name && !containsSpace(second) && !strings.Contains(second, "-") {
 			name += "-" + second
@@ -73,9 +78,11 @@ func asciiLetters(s string) string {
 	}, foldMarks(s))
 }
 
-// phoneNumber uses the exchange 555, which is not given to subscribers.
+// phoneNumber uses an exchange that begins with 0 or 1, which none does that is given to subscribers. There are two million
+// such numbers in an area, so that strangers share one as seldom as they do in truth.
 func phoneNumber(r *rng, area string) string {
-	return area + "-555-" + string(appendPadded(nil, r.n(10000), 4))
+	n := r.n(2_000_000)
+	return area + "-" + string(appendPadded(nil, n/10_000, 3)) + "-" + string(appendPadded(nil, n%10_000, 4))
 }
 
 // ssn gives person n a number in the form of a Social Security number that is none: areas 900 to 999 are never issued, and
