@@ -58,6 +58,7 @@ func (s *Service) now() time.Time {
 
 // AddRoutes registers every route.
 func (s *Service) AddRoutes(api huma.API) {
+	api.OpenAPI().OnAddOperation = append(api.OpenAPI().OnAddOperation, describeReason)
 	op := func(method, path, id, summary string, status int) huma.Operation {
 		return huma.Operation{
 			OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status, Tags: []string{"Admin"},

@@ -14,13 +14,13 @@ import (
 
 // addCredentialRoutes registers the routes by which administrators give out credentials and take them back.
 func (s *Service) addCredentialRoutes(api huma.API, op func(method, path, id, summary string, status int) huma.Operation) {
-	administrators := func(o huma.Operation, reasoned bool) huma.Operation {
-		o.Metadata = map[string]any{RoleKey: string(models.RoleAdministrator), ReasonKey: reasoned}
+	administrators := func(o huma.Operation) huma.Operation {
+		o.Metadata = map[string]any{RoleKey: string(models.RoleAdministrator)}
 		return o
 	}
-	huma.Register(api, administrators(op(http.MethodPost, "/admin/credentials", "create-credential", "Make a credential for the admin API", http.StatusCreated), true), s.createCredential)
-	huma.Register(api, administrators(op(http.MethodGet, "/admin/credentials", "list-credentials", "List credentials, newest first", http.StatusOK), false), s.listCredentials)
-	huma.Register(api, administrators(op(http.MethodDelete, "/admin/credentials/{id}", "revoke-credential", "Revoke a credential, at once and for good", http.StatusNoContent), true), s.revokeCredential)
+	huma.Register(api, administrators(op(http.MethodPost, "/admin/credentials", "create-credential", "Make a credential for the admin API", http.StatusCreated)), s.createCredential)
+	huma.Register(api, administrators(op(http.MethodGet, "/admin/credentials", "list-credentials", "List credentials, newest first", http.StatusOK)), s.listCredentials)
+	huma.Register(api, administrators(op(http.MethodDelete, "/admin/credentials/{id}", "revoke-credential", "Revoke a credential, at once and for good", http.StatusNoContent)), s.revokeCredential)
 }
 
 // CredentialBody says what credential to make.
@@ -50,15 +50,7 @@ type newCredential struct {
 	Token string `json:"token" doc:"the bearer token; it is shown this once"`
 }
 
-type reasonHeader struct {
-	Reason string `header:"X-Reason" doc:"why; must tell of no person"`
-}
-
-func (s *Service) createCredential(ctx context.Context, in *struct {
-	reasonHeader
-	Body CredentialBody
-},
-) (*struct{ Body newCredential }, error) {
+func (s *Service) createCredential(ctx context.Context, in *struct{ Body CredentialBody }) (*struct{ Body newCredential }, error) {
 	secret := rand.Text() + rand.Text() // 256 bits
 	hash := sha256.Sum256([]byte(secret))
 	now := s.now().UTC().Truncate(time.Millisecond)
@@ -90,11 +82,7 @@ func (s *Service) listCredentials(ctx context.Context, in *Page) (*listOf[creden
 	return newList(views, in.Limit, func(c credentialView) string { return c.ID }), nil
 }
 
-func (s *Service) revokeCredential(ctx context.Context, in *struct {
-	ByID
-	reasonHeader
-},
-) (*struct{}, error) {
+func (s *Service) revokeCredential(ctx context.Context, in *ByID) (*struct{}, error) {
 	if err := checkID(in.ID); err != nil {
 		return nil, err
 	}

@@ -30,7 +30,9 @@ func (s *Service) addProgrammeRoutes(api huma.API, op func(method, path, id, sum
 		o.Metadata = map[string]any{RoleKey: roles, PersonKey: true}
 		return o
 	}
-	huma.Register(api, editors(op(http.MethodPost, "/admin/members/search", "search-members", "Find a member by Patient id, or members by a card", http.StatusOK)), s.searchMembers)
+	search := editors(op(http.MethodPost, "/admin/members/search", "search-members", "Find a member by Patient id, or members by a card", http.StatusOK))
+	search.Metadata[ReadKey] = true
+	huma.Register(api, search, s.searchMembers)
 
 	huma.Register(api, editors(op(http.MethodPost, "/admin/opt-outs", "create-opt-out", "Enter a member's opt-out", http.StatusCreated)), s.createOptOut)
 	huma.Register(api, editors(op(http.MethodGet, "/admin/opt-outs", "list-opt-outs", "List opt-outs, revoked ones too", http.StatusOK)), s.listOptOuts)

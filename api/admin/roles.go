@@ -40,11 +40,10 @@ func ActorOf(ctx context.Context) Actor {
 const (
 	// RoleKey is a role's name, or several as []string. Without it a GET is the operator's and all else the administrator's.
 	RoleKey = "role"
-	// ReasonKey is true for operations that need a reason in X-Reason.
-	ReasonKey = "reason"
 	// PersonKey is true for operations that show what is held of single persons: they are recorded before they are answered.
 	PersonKey = "person"
-	// ReadKey is true for operations that change nothing although their method says so.
+	// ReadKey is true for operations that change nothing although their method says so. Every other that is no GET needs a reason,
+	// and is recorded before it is tried.
 	ReadKey = "read"
 )
 
@@ -52,6 +51,23 @@ const (
 const ReasonHeader = "X-Reason"
 
 const maxReason = 200 // bytes
+
+// writes tells whether an operation may change something.
+func writes(op *huma.Operation) bool {
+	reads, _ := op.Metadata[ReadKey].(bool)
+	return !reads && op.Method != http.MethodGet
+}
+
+// describeReason adds ReasonHeader to the description of an operation that needs it, so that the guard's rule is told with every route.
+func describeReason(_ *huma.OpenAPI, op *huma.Operation) {
+	if !strings.HasPrefix(op.Path, "/admin/") || !writes(op) {
+		return
+	}
+	op.Parameters = append(op.Parameters, &huma.Param{
+		Name: ReasonHeader, In: "header", Required: true, Description: "why; kept in the audit log, so it must tell of no person",
+		Schema: &huma.Schema{Type: huma.TypeString, MinLength: new(1), MaxLength: new(maxReason)}, Example: "ticket 4711",
+	})
+}
 
 // rolesFor are the roles that may call an operation.
 func rolesFor(op *huma.Operation) []models.Role {
@@ -192,8 +208,8 @@ func (s *Service) guard(ctx huma.Context, next func(huma.Context)) {
 // reason returns the reason a request gives, "" for none.
 func reason(r *http.Request, op *huma.Operation) (string, error) {
 	text := strings.TrimSpace(r.Header.Get(ReasonHeader))
-	if needed, _ := op.Metadata[ReasonKey].(bool); needed && text == "" {
-		return "", models.Errorf(models.KindInvalid, "this change needs a reason; send one that tells of no person").At(ReasonHeader)
+	if writes(op) && text == "" {
+		return "", models.Errorf(models.KindInvalid, "a change needs a reason; send one in the header %s, that tells of no person", ReasonHeader).At(ReasonHeader)
 	}
 	if len(text) > maxReason || strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f || c == '\uFFFD' }) {
 		return "", models.Errorf(models.KindInvalid, "must be at most %d bytes of plain text", maxReason).At(ReasonHeader)
@@ -203,7 +219,7 @@ func reason(r *http.Request, op *huma.Operation) (string, error) {
 
 // announce records a change before it is tried, so that none is made that nobody can be asked about.
 func (s *Service) announce(r *http.Request, op *huma.Operation, entry *trail.Entry) error {
-	if reads, _ := op.Metadata[ReadKey].(bool); reads || op.Method == http.MethodGet {
+	if !writes(op) {
 		return nil
 	}
 	e := trail.New(s.now())

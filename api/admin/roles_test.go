@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -156,7 +157,7 @@ func TestCredentialsRefused(t *testing.T) {
 		status int
 		field  string
 	}{
-		{`{"name":"n","role":"operator","expiresAt":"` + hour + `"}`, "X-None: x", 400, "X-Reason"},
+		{`{"name":"n","role":"operator","expiresAt":"` + hour + `"}`, "X-Reason: ", 400, "X-Reason"},
 		{`{"name":"n","role":"operator","expiresAt":"` + hour + `"}`, "X-Reason:  ", 400, "X-Reason"},
 		{`{"name":"n","role":"operator","expiresAt":"` + hour + `"}`, "X-Reason: " + strings.Repeat("x", 201), 400, "X-Reason"},
 		{`{"name":"","role":"operator","expiresAt":"` + hour + `"}`, because, 422, "body.name"},
@@ -173,4 +174,39 @@ func TestCredentialsRefused(t *testing.T) {
 	refused(t, a.Do(t, http.MethodDelete, "/admin/credentials/"+models.NewID(), "", bearer, because), 404)
 	refused(t, a.Do(t, http.MethodDelete, "/admin/credentials/"+secret, "", bearer, because), 404)
 	refused(t, a.Do(t, http.MethodGet, "/admin/credentials?cursor="+secret, "", bearer), 400)
+}
+
+// No change is made without a reason, whatever route it goes by: it is refused, and told in the description. With one, the audit log says
+// who tried and why before anything else is looked at.
+func TestEveryChangeHasAReason(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, nil)
+	parameter := regexp.MustCompile(`\{[^}]*\}`)
+	var writes int
+	for _, op := range registered(t) {
+		path := parameter.ReplaceAllString(op.Path, models.NewID())
+		described := slices.IndexFunc(op.Parameters, func(p *huma.Param) bool { return p.Name == "X-Reason" })
+		reads, _ := op.Metadata["read"].(bool)
+		if reads || op.Method == http.MethodGet {
+			require.Negative(t, described, op.OperationID)
+			require.NotContains(t, a.Do(t, op.Method, path, "", bearer, "X-Reason: ").Text, "X-Reason", op.OperationID)
+			continue
+		}
+		writes++
+		require.GreaterOrEqual(t, described, 0, op.OperationID)
+		require.True(t, op.Parameters[described].Required, op.OperationID)
+		for _, reason := range []string{"", "  ", strings.Repeat("x", 201), "a\tb", "\xff"} {
+			p := refused(t, a.Do(t, op.Method, path, "", bearer, "X-Reason: "+reason), http.StatusBadRequest)
+			require.Equal(t, "X-Reason", p.Field, op.OperationID)
+		}
+		a.Do(t, op.Method, path, "", bearer, "X-Reason: because of "+op.OperationID)
+		var found struct {
+			Items []struct{ Actor, Outcome, Reason string }
+		}
+		resp := a.Do(t, http.MethodPost, "/admin/audit/search", `{"action":"`+op.OperationID+`","outcome":"begun"}`, bearer, jsonType)
+		require.NoError(t, json.Unmarshal([]byte(resp.Text), &found), resp.Text)
+		require.Len(t, found.Items, 1, "%s: %s", op.OperationID, resp.Text)
+		require.Equal(t, []string{"because of " + op.OperationID, admin.BootstrapID}, []string{found.Items[0].Reason, found.Items[0].Actor})
+	}
+	require.GreaterOrEqual(t, writes, 15)
 }

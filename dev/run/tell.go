@@ -32,7 +32,7 @@ ROOT={{.Root}}
 ADMIN='Authorization: Bearer {{.Admin}}'
 curl -s -H "$ADMIN" '{{.Root}}/admin/imports?limit=5'
 curl -s -H "$ADMIN" '{{.Root}}/admin/jobs?limit=5'
-curl -s -H "$ADMIN" -H 'Content-Type: application/json' {{.Root}}/admin/imports -d '{"source":"{{.Seed}}","mode":"backfill"}'
+curl -s -H "$ADMIN" -H 'X-Reason: trying it out' -H 'Content-Type: application/json' {{.Root}}/admin/imports -d '{"source":"{{.Seed}}","mode":"backfill"}'
 
 # The three moves of a client: get a token (good for five minutes), kick off, poll until the manifest is there.
 token() { echo "Authorization: Bearer $(dev/bin/dev token --client ${1:-{{.Payer}}})"; }

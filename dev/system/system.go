@@ -273,7 +273,7 @@ func (s *System) ready(ctx context.Context, p *child.Process, url string) error 
 // Stop ends everything.
 func (s *System) Stop(ctx context.Context) error { return s.Stack.Stop(ctx) }
 
-// Admin calls the admin API. in is sent as JSON unless nil; the answer is read into out unless nil.
+// Admin calls the admin API as a developer's tool. in is sent as JSON unless nil; the answer is read into out unless nil.
 func (s *System) Admin(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
@@ -289,6 +289,7 @@ func (s *System) Admin(ctx context.Context, method, path string, in, out any) er
 	}
 	req.Header.Set("Authorization", "Bearer "+s.AdminToken)
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("X-Reason", "development")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
