@@ -196,6 +196,9 @@ func (s *Service) guard(ctx huma.Context, next func(huma.Context)) {
 	}
 	if id := r.PathValue("id"); models.ValidClientID(id) {
 		entry.Target = id
+		if strings.HasPrefix(op.Path, "/admin/clients/") {
+			entry.Client = id
+		}
 	}
 	entry.Important, _ = op.Metadata[PersonKey].(bool)
 	if err := s.announce(r, op, entry); err != nil {
@@ -224,7 +227,7 @@ func (s *Service) announce(r *http.Request, op *huma.Operation, entry *trail.Ent
 	}
 	e := trail.New(s.now())
 	e.Kind, e.Actor, e.Action, e.Outcome = entry.Kind, entry.Actor, entry.Action, trail.Begun
-	e.Target, e.Reason, e.Source, e.Route = entry.Target, entry.Reason, entry.Source, r.Pattern
+	e.Client, e.Target, e.Reason, e.Source, e.Route = entry.Client, entry.Target, entry.Reason, entry.Source, r.Pattern
 	if err := s.Audit.Write(r.Context(), e); err != nil {
 		return models.Errorf(models.KindUnavailable, "the audit log cannot be written at the moment; try again").Wait(5).Because(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,9 +17,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"pdexbulk/api/audit"
+	"pdexbulk/api/server"
 	"pdexbulk/dev/apitest"
+	"pdexbulk/dev/client"
+	"pdexbulk/dev/pki"
 	"pdexbulk/models"
 	"pdexbulk/models/trail"
+	"pdexbulk/worker/boot"
 )
 
 const (
@@ -199,6 +204,60 @@ func TestAdminsAreRecorded(t *testing.T) {
 	found := search(t, a, `{"action":"search-audit","patient":"p9"}`)
 	require.NotEmpty(t, found)
 	require.Equal(t, []string{models.MemberID("p9").String()}, found[0].Members)
+}
+
+// Who registers, by whatever way, is found in the log by the id it got.
+func TestRegistrationsAreRecorded(t *testing.T) {
+	t.Parallel()
+	var community *pki.Server
+	a := apitest.New(t, func(p *boot.Process, cfg *server.Config) {
+		var err error
+		community, err = pki.NewServer(t.TempDir(), p.Config.HTTP.BaseURL)
+		require.NoError(t, err)
+		cfg.UDAPCert, cfg.UDAPKey = filepath.Join(community.Dir, "server.pem"), filepath.Join(community.Dir, "server-key.pem")
+		cfg.UDAPCommunities = []string{pki.Community + "=" + filepath.Join(community.Dir, "anchors.pem")}
+	})
+	about := func(client string) []string { return lines(search(t, a, `{"client":"`+client+`"}`)) }
+
+	// By an administrator (SMART).
+	body := `{"name":"n","kind":"payer","scopes":["system/*.rs"],"jwksUrl":"https://a.example/jwks"}`
+	require.Equal(t, 200, a.Do(t, http.MethodPut, "/admin/clients/by-hand", body, bearer, jsonType).StatusCode)
+	require.Equal(t, []string{"admin put-client success 200", "admin put-client begun 0"}, about("by-hand"))
+
+	// By an initial access token (RFC 7591), and on its own from then on (RFC 7592).
+	var initial struct{ ID, Token string }
+	resp := a.Do(t, http.MethodPost, "/admin/initial-tokens", `{"note":"n","kind":"payer","scopes":["system/*.rs"]}`, bearer, jsonType)
+	require.NoError(t, json.Unmarshal([]byte(resp.Text), &initial))
+	said := `{"client_name":"n","grant_types":["client_credentials"],"token_endpoint_auth_method":"private_key_jwt","scope":"system/*.rs","jwks_uri":"https://a.example/jwks"`
+	resp = a.Do(t, http.MethodPost, "/auth/register", said+`}`, jsonType, "Authorization: Bearer "+initial.Token)
+	require.Equal(t, 201, resp.StatusCode, resp.Text)
+	var made struct {
+		ID    string `json:"client_id"`
+		Token string `json:"registration_access_token"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(resp.Text), &made))
+	own, by := "/auth/register/"+made.ID, "Authorization: Bearer "+made.Token
+	require.Equal(t, 401, a.Do(t, http.MethodGet, own, "", by+"x").StatusCode)
+	require.Equal(t, 200, a.Do(t, http.MethodPut, own, said+`,"client_id":"`+made.ID+`"}`, jsonType, by).StatusCode)
+	require.Equal(t, 204, a.Do(t, http.MethodDelete, own, "", by).StatusCode)
+	require.Equal(t, []string{
+		"client register success 204", "client register success 200", "anonymous register refused 401", "client register success 201",
+	}, about(made.ID))
+	records := search(t, a, `{"client":"`+made.ID+`"}`)
+	require.Equal(t, []string{made.ID, initial.ID}, []string{records[3].Actor, records[3].Target}, "which initial token was used")
+
+	// By a software statement (UDAP), twice.
+	const issuer = "https://partner.example"
+	identity, err := community.Root.Issue(pki.Request{Name: "partner", URIs: []string{issuer}})
+	require.NoError(t, err)
+	partner := &client.UDAP{Identity: identity}
+	statement := client.Statement{Issuer: issuer, Name: "n", Scope: "system/*.rs"}
+	id, err := partner.Register(t.Context(), a.Root+"/auth/register", statement, time.Now())
+	require.NoError(t, err)
+	statement.Cancel = true
+	_, err = partner.Register(t.Context(), a.Root+"/auth/register", statement, time.Now())
+	require.NoError(t, err)
+	require.Equal(t, []string{"client register success 200", "client register success 201"}, about(id))
 }
 
 // Without a record there is neither a token nor data nor a change.

@@ -16,6 +16,7 @@ import (
 	"github.com/go-jose/go-jose/v4/json"
 
 	"pdexbulk/models"
+	"pdexbulk/models/trail"
 )
 
 const (
@@ -170,8 +171,17 @@ func (s *Server) registerOAuth(r *http.Request, body []byte) (*registrationAnswe
 	if err != nil {
 		return nil, s.busy(ctx, err)
 	}
+	noteRegistered(ctx, stored)
+	trail.Of(ctx).Target = initial.ID
 	s.log.InfoContext(ctx, "client registered", slog.String("client", stored.ID), slog.String("initial_token", initial.ID))
 	return s.describe(stored, token), nil
+}
+
+// noteRegistered notes in the request's audit event which registration it is about, and that who sent it may speak for it.
+func noteRegistered(ctx context.Context, c models.Client) {
+	note := trail.Of(ctx)
+	note.Client = c.ID
+	note.From(trail.ActorClient, c.ID)
 }
 
 func hashOf(token string) []byte {
@@ -271,12 +281,14 @@ func (s *Server) registration(w http.ResponseWriter, r *http.Request) (*registra
 	if err != nil && models.KindOf(err) != models.KindNotFound {
 		return nil, s.busy(ctx, err)
 	}
+	trail.Of(ctx).Client = client.ID // a claim, until the token is looked at
 	if client.RegistrationHash == nil {
 		client.RegistrationHash = make([]byte, sha256.Size) // nothing hashes to it
 	}
 	if subtle.ConstantTimeCompare(client.RegistrationHash, hashOf(token)) != 1 || !client.Active {
 		return nil, errRegToken
 	}
+	noteRegistered(ctx, client)
 	switch r.Method {
 	case http.MethodPut:
 		return s.replaceRegistration(ctx, w, r, client, token)

@@ -123,6 +123,9 @@ func (s *Server) registerUDAP(ctx context.Context, body map[string]stdjson.RawMe
 		return 0, nil, errStatement
 	}
 	status, client, refusal := s.settleUDAP(ctx, statement, community)
+	if client.ID != "" {
+		noteRegistered(ctx, client)
+	}
 	if refusal != nil {
 		return 0, nil, refusal
 	}

@@ -19,7 +19,7 @@ type ActorKind string
 // The kinds of actors.
 const (
 	ActorAnonymous ActorKind = "anonymous" // nobody was proven
-	ActorClient    ActorKind = "client"    // by an access token or a client assertion; the id is the client's
+	ActorClient    ActorKind = "client"    // by an access token, a client assertion or what a registration is made with; the id is the client's
 	ActorAdmin     ActorKind = "admin"     // by an admin credential, whose id it is
 	ActorSystem    ActorKind = "system"    // this server: a run of a job
 )
