@@ -16,9 +16,6 @@ import (
 	"pdexbulk/models/store"
 )
 
-// maxSubmission bounds one MemberBundle of a stored request; kick-off lets no longer one in.
-const maxSubmission = 16 << 20
-
 // MatchPlan is what a match's workflow has to do.
 type MatchPlan struct {
 	Client    string
@@ -122,7 +119,7 @@ func (a *Activities) submissions(ctx context.Context, params models.MatchParams,
 	}
 	defer body.Close()
 	people := make([]submitted, 0, slice.Members)
-	in := fhir.NewReader(body, maxSubmission)
+	in := fhir.NewReader(body, models.MaxMemberBundle)
 	for {
 		_, line, err := in.Next()
 		if errors.Is(err, io.EOF) {

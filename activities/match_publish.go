@@ -212,7 +212,7 @@ func (r *matchResult) each(ctx context.Context, fn func(one) error) error {
 		return err
 	}
 	defer body.Close()
-	in := fhir.NewReader(body, maxSubmission)
+	in := fhir.NewReader(body, models.MaxMemberBundle)
 	const page = 2000
 	for from := 0; from < r.params.Members; from += page {
 		activity.RecordHeartbeat(ctx, from)

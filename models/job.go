@@ -154,6 +154,9 @@ func AttachmentURL(base, jobID, binary string) string {
 	return base + "/bulk-files/" + jobID + "/Binary/" + binary
 }
 
+// MaxMemberBundle is how many bytes a MemberBundle of a match request can have at most, as it is stored. The api may let in less.
+const MaxMemberBundle = 16 << 20
+
 // MatchParams is what a match was asked for.
 type MatchParams struct {
 	Members int    `json:"members"`

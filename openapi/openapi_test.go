@@ -85,7 +85,10 @@ func routes(t *testing.T) http.Handler {
 		Config: boot.Config{Dev: true, HTTP: boot.HTTPConfig{BaseURL: "https://payer.example.com/fhir"}},
 		Log:    slog.New(slog.DiscardHandler), Health: boot.NewHealth(0), Codec: codec,
 	}
-	h, _, err := server.Handler(p, &server.Config{AdminToken: "secret", KickoffBody: 1, AdminBody: 1})
+	cfg := new(server.Config)
+	_, err = boot.Load([]string{"PDEX_ADMIN_TOKEN=secret"}, cfg)
+	require.NoError(t, err)
+	h, _, err := server.Handler(p, cfg)
 	require.NoError(t, err)
 	return h
 }

@@ -38,8 +38,8 @@ type Service struct {
 	ImportRoots []string
 	// Limits go with every import that is started.
 	Limits workflows.Limits
-	// MaxBody is how many bytes a request, but for an upload, must stay below.
-	MaxBody int64
+	// MaxBody is how many bytes a request, but for an upload, must stay below. UploadBody bounds an upload.
+	MaxBody, UploadBody int64
 	// Attempts, unless nil, bounds how often somebody may try tokens that are none.
 	Attempts Attempts
 	// Audit is where changes are recorded, Sealer what chains and verifies the log.

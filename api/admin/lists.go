@@ -20,9 +20,6 @@ import (
 	"pdexbulk/workflows"
 )
 
-// maxUpload bounds the body of an upload, in bytes.
-const maxUpload = 4 << 30
-
 // addListRoutes registers the routes by which many opt-outs, relationships or directory entries are loaded at once.
 func (s *Service) addListRoutes(api huma.API, op func(method, path, id, summary string, status int) huma.Operation) {
 	editors := func(o huma.Operation) huma.Operation {
@@ -128,9 +125,9 @@ func (s *Service) upload(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer out.Abort()
-	if _, err := io.Copy(out, http.MaxBytesReader(w, r.Body, maxUpload)); err != nil {
+	if _, err := io.Copy(out, http.MaxBytesReader(w, r.Body, s.UploadBody)); err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return models.Errorf(models.KindTooLarge, "the body is over the limit of %d bytes; put the file where imports may read it", int64(maxUpload))
+			return models.Errorf(models.KindTooLarge, "the body is over the limit of %d bytes; put the file where imports may read it", s.UploadBody)
 		}
 		return models.Errorf(models.KindInvalid, "the body could not be read to its end, or not be stored").Because(err)
 	}

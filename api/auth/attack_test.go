@@ -256,7 +256,7 @@ func TestTokenRefuses(t *testing.T) {
 		}, status: bad, code: "invalid_request"},
 		{name: "malformed escapes", bend: func(a *attempt) { a.rawBody = "grant_type=%zz" }, status: bad, code: "invalid_request"},
 		{name: "semicolons", bend: func(a *attempt) { a.rawBody = "grant_type=client_credentials;scope=x" }, status: bad, code: "invalid_request"},
-		{name: "body over the bound", bend: form("pad", strings.Repeat("x", maxForm)), status: http.StatusRequestEntityTooLarge, code: "invalid_request"},
+		{name: "body over the bound", bend: form("pad", strings.Repeat("x", DefaultTokenBody)), status: http.StatusRequestEntityTooLarge, code: "invalid_request"},
 
 		// The scopes.
 		{name: "scope missing", bend: unset("scope"), status: bad, code: "invalid_scope"},

@@ -87,7 +87,7 @@ func (s *Server) revoke(ctx context.Context, client models.Client, text string) 
 
 // tokenForm reads a request about a token and finds out which client it is from.
 func (s *Server) tokenForm(w http.ResponseWriter, r *http.Request, path string) (models.Client, string, *oauthError) {
-	form, refusal := readForm(w, r)
+	form, refusal := s.readForm(w, r)
 	if refusal != nil {
 		return models.Client{}, "", refusal
 	}

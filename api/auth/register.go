@@ -20,9 +20,8 @@ import (
 )
 
 const (
-	maxRegistration = 512 << 10
-	maxContacts     = 20
-	maxContact      = 512
+	maxContacts = 20
+	maxContact  = 512
 )
 
 // The answers of the registration endpoint (RFC 7591 section 3.2.2).
@@ -76,7 +75,7 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) (int, *registr
 	if r.Method != http.MethodPost {
 		return 0, nil, errMethod
 	}
-	body, refusal := readJSON(w, r)
+	body, refusal := s.readJSON(w, r)
 	if refusal != nil {
 		return 0, nil, refusal
 	}
@@ -97,11 +96,11 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) (int, *registr
 }
 
 // readJSON reads a body that must be JSON of a bounded length.
-func readJSON(w http.ResponseWriter, r *http.Request) ([]byte, *oauthError) {
+func (s *Server) readJSON(w http.ResponseWriter, r *http.Request) ([]byte, *oauthError) {
 	if r.URL.RawQuery != "" {
 		return nil, errQuery
 	}
-	body, refusal := readBody(w, r, "application/json", maxRegistration)
+	body, refusal := readBody(w, r, "application/json", s.cfg.RegistrationBody)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -299,7 +298,7 @@ func (s *Server) registration(w http.ResponseWriter, r *http.Request) (*registra
 }
 
 func (s *Server) replaceRegistration(ctx context.Context, w http.ResponseWriter, r *http.Request, client models.Client, token string) (*registrationAnswer, *oauthError) {
-	body, refusal := readJSON(w, r)
+	body, refusal := s.readJSON(w, r)
 	if refusal != nil {
 		return nil, refusal
 	}

@@ -212,7 +212,7 @@ func TestDynamicRegistrationRefuses(t *testing.T) {
 		{"an array", `[]`, nil, 400, request},
 		{"not JSON", `client_name=x`, nil, 400, request},
 		{"nested deeply", `{"x":` + strings.Repeat("[", 17) + strings.Repeat("]", 17) + `}`, nil, 400, request},
-		{"body over the bound", `{"x":"` + strings.Repeat("x", maxRegistration) + `"}`, nil, 413, request},
+		{"body over the bound", `{"x":"` + strings.Repeat("x", DefaultRegistrationBody) + `"}`, nil, 413, request},
 		{"form", says(), func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded") }, 400, request},
 	}
 	refused := func(t *testing.T, w *httptest.ResponseRecorder, tt test) {

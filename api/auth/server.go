@@ -25,8 +25,11 @@ const (
 	// ClientCacheTime is how long a changed or deactivated registration can go unnoticed by token checks.
 	ClientCacheTime = 5 * time.Second
 
+	// DefaultTokenBody and DefaultRegistrationBody are limits that well-meant requests stay far below, certificate chains included.
+	DefaultTokenBody        = 64 << 10
+	DefaultRegistrationBody = 512 << 10
+
 	maxAssertionLife = 5 * time.Minute // SMART client-confidential-asymmetric, claim exp
-	maxForm          = 64 << 10
 	maxAssertion     = 16 << 10
 	maxScopeText     = 8 << 10
 	maxBearer        = 16 << 10
@@ -102,6 +105,9 @@ type Config struct {
 	AllowInsecureJWKS bool
 	// UDAP is whom UDAP clients are vouched for by; nil turns UDAP off.
 	UDAP *udap.Trust
+	// TokenBody and RegistrationBody bound what is sent to get a token, or to ask about one, and to register, in bytes; 0 means
+	// DefaultTokenBody and DefaultRegistrationBody.
+	TokenBody, RegistrationBody int64
 	// Purposes are the v3-PurposeOfUse codes that hl7-b2b may name; nil means DefaultPurposes.
 	Purposes []string
 	// NPICheck is how providers are checked; "" means NPINetwork.
@@ -156,6 +162,12 @@ func New(cfg Config, store Store) *Server {
 	}
 	if cfg.Purposes == nil {
 		cfg.Purposes = DefaultPurposes
+	}
+	if cfg.TokenBody == 0 {
+		cfg.TokenBody = DefaultTokenBody
+	}
+	if cfg.RegistrationBody == 0 {
+		cfg.RegistrationBody = DefaultRegistrationBody
 	}
 	if cfg.NPICheck == "" {
 		cfg.NPICheck = NPINetwork

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"mime"
@@ -46,7 +47,6 @@ var (
 	errNoDeal = &oauthError{http.StatusBadRequest, "unauthorized_client", "the client may not have tokens"}
 	errScope  = &oauthError{http.StatusBadRequest, "invalid_scope", "none of the scopes can be granted"}
 	errBusy   = &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", "try again later"}
-	errTooBig = &oauthError{http.StatusRequestEntityTooLarge, "invalid_request", "the body is too large"}
 )
 
 // More reasons for the log.
@@ -115,7 +115,7 @@ func writeJSON(w http.ResponseWriter, status int, document any) {
 }
 
 func (s *Server) grant(r *http.Request, w http.ResponseWriter) (*tokenAnswer, *oauthError) {
-	form, refusal := readForm(w, r)
+	form, refusal := s.readForm(w, r)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -203,7 +203,7 @@ func (s *Server) registeredScopes(c models.Client) Scopes {
 
 // readForm reads the body as a form whose parameters come once each. Nothing is taken from the query, and there must be
 // no second way of authentication (RFC 6749 sections 2.3 and 3.2).
-func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *oauthError) {
+func (s *Server) readForm(w http.ResponseWriter, r *http.Request) (url.Values, *oauthError) {
 	if r.Method != http.MethodPost {
 		return nil, errMethod
 	}
@@ -213,7 +213,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *oauthError) 
 	if len(r.Header.Values("Authorization")) > 0 {
 		return nil, invalidRequest("authenticate with a client assertion and no Authorization header")
 	}
-	body, refusal := readBody(w, r, "application/x-www-form-urlencoded", maxForm)
+	body, refusal := readBody(w, r, "application/x-www-form-urlencoded", s.cfg.TokenBody)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -241,7 +241,7 @@ func readBody(w http.ResponseWriter, r *http.Request, media string, limit int64)
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
 		if _, tooBig := errors.AsType[*http.MaxBytesError](err); tooBig {
-			return nil, errTooBig
+			return nil, &oauthError{http.StatusRequestEntityTooLarge, "invalid_request", fmt.Sprintf("the body is over the limit of %d bytes", limit)}
 		}
 		return nil, invalidRequest("the body cannot be read")
 	}

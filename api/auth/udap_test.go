@@ -568,7 +568,7 @@ func TestRegistrationRefuses(t *testing.T) {
 		{name: "empty", body: ``, code: request},
 		{name: "two documents", body: `{"udap":"1"}{"udap":"1"}`, code: request},
 		{name: "nested a million deep", body: `{"udap":` + strings.Repeat("[", 400_000) + strings.Repeat("]", 100_000) + `}`, code: request},
-		{name: "body over the bound", body: `{"udap":"1","pad":"` + strings.Repeat("x", maxRegistration) + `"}`, status: http.StatusRequestEntityTooLarge, code: request},
+		{name: "body over the bound", body: `{"udap":"1","pad":"` + strings.Repeat("x", DefaultRegistrationBody) + `"}`, status: http.StatusRequestEntityTooLarge, code: request},
 		{name: "form", body: signed(), change: func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded") }, code: request},
 		{name: "no content type", body: signed(), change: func(r *http.Request) { r.Header.Del("Content-Type") }, code: request},
 		{name: "gzip", body: signed(), change: func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }, code: request},

@@ -44,9 +44,13 @@ type Service struct {
 	Limits workflows.Limits
 	// OpenJobs bounds a client's unfinished jobs of one operation.
 	OpenJobs int
-	// MaxMembers and MaxBody bound a match request.
+	// MaxMembers and MaxBody bound a match request. MaxBundle bounds one MemberBundle of it in bytes as it is stored, without blanks
+	// between elements; it is at most models.MaxMemberBundle.
 	MaxMembers int
 	MaxBody    int64
+	MaxBundle  int
+	// ConsentBody bounds a Consent, in bytes.
+	ConsentBody int64
 	// KickoffBody bounds the Parameters of an export kick-off, in bytes.
 	KickoffBody int64
 	// PollBurst is how many polls of a running job may come at once, beyond two a second; 0 means no bound.

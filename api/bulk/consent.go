@@ -19,10 +19,8 @@ import (
 	"pdexbulk/models/store"
 )
 
-const (
-	maxConsent  = 256 << 10 // bytes
-	maxConsents = 100       // that a search shows
-)
+// maxConsents is how many Consents a search shows.
+const maxConsents = 100
 
 // ConsentSearch names the search parameters of Consent with their types, for whoever describes this server (decision D-17).
 var ConsentSearch = []struct{ Name, Type, Definition string }{
@@ -59,7 +57,7 @@ func (s *Service) createConsent(w http.ResponseWriter, r *http.Request, c *auth.
 	if err := jsonBody(r.Header); err != nil {
 		return err
 	}
-	body, err := io.ReadAll(requestBody(w, r, maxConsent))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.ConsentBody))
 	if fault := bodyFault(err); fault != nil {
 		return fault
 	}

@@ -185,7 +185,7 @@ func readParameters(w http.ResponseWriter, r *http.Request, limit int64) ([]para
 	if err != nil || r.Method != http.MethodPost {
 		return out, err
 	}
-	body, err := io.ReadAll(requestBody(w, r, limit))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if fault := bodyFault(err); fault != nil {
 		return nil, fault
 	}

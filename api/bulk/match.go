@@ -83,7 +83,7 @@ func (s *Service) startMatch(w http.ResponseWriter, r *http.Request, c *auth.Cal
 		BlobKey: "matches/" + job.ID + "/request", GroupID: models.NewID(), Organizations: c.Organizations, RequesterName: c.Organization, Spec: spec,
 		NPI: c.NPI, Purposes: c.PurposeOfUse,
 	}
-	cut, digest, err := s.storeRequest(ctx, requestBody(w, r, s.MaxBody), kind, &params)
+	cut, digest, err := s.storeRequest(ctx, http.MaxBytesReader(w, r.Body, s.MaxBody), kind, &params)
 	if err != nil {
 		return err
 	}

@@ -20,9 +20,6 @@ import (
 const (
 	// sliceMembers is how many people one activity matches.
 	sliceMembers = 500
-	// maxBundle bounds one MemberBundle, in bytes as it is stored; maxParameter as it is sent, blanks included.
-	maxBundle    = 4 << 20
-	maxParameter = 2 * maxBundle
 	// maxElement bounds each other element of the request.
 	maxElement = 1 << 20
 )
@@ -34,7 +31,7 @@ func (s *Service) storeRequest(ctx context.Context, body io.Reader, kind *matchK
 		return nil, nil, notStored(err)
 	}
 	defer out.Abort()
-	req := &request{slots: kind.slots, out: out, digest: sha256.New(), limit: s.MaxMembers, patients: map[string]bool{}}
+	req := &request{slots: kind.slots, out: out, digest: sha256.New(), limit: s.MaxMembers, bundle: s.MaxBundle, patients: map[string]bool{}}
 	req.digest.Write([]byte(kind.op + " " + models.Operation(params.Spec)))
 	if err := req.read(newDocument(body)); err != nil {
 		return nil, nil, err
@@ -61,6 +58,7 @@ type request struct {
 	out      blob.Writer
 	digest   hash.Hash
 	limit    int
+	bundle   int
 	line     bytes.Buffer
 	members  int
 	at       int64
@@ -235,7 +233,7 @@ func (q *request) parameters(d *document) error {
 	}
 	for i := 0; ; i++ {
 		where := fmt.Sprintf("Parameters.parameter[%d]", i)
-		raw, err := q.value(d, where, maxParameter)
+		raw, err := q.value(d, where, 2*q.bundle) // as it is sent, blanks included
 		if err != nil {
 			return err
 		}
@@ -380,8 +378,8 @@ func (q *request) store(where string, resources [][]byte) error {
 		sep = ','
 	}
 	q.line.WriteString("}\n")
-	if q.line.Len() > maxBundle {
-		return models.Errorf(models.KindTooLarge, "a MemberBundle is over the limit of %d bytes", maxBundle).At(where)
+	if q.line.Len() > q.bundle {
+		return models.Errorf(models.KindTooLarge, "a MemberBundle is over the limit of %d bytes", q.bundle).At(where)
 	}
 	if q.members%sliceMembers == 0 {
 		q.slices = append(q.slices, store.Slice{Slice: len(q.slices), First: q.members, Offset: q.at})

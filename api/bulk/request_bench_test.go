@@ -31,7 +31,7 @@ func BenchmarkStoreRequest(b *testing.B) {
 	}
 	text.WriteString(`]}`)
 	body := []byte(text.String())
-	s := &Service{Files: files, Log: slog.New(slog.DiscardHandler), MaxMembers: 2000}
+	s := &Service{Files: files, Log: slog.New(slog.DiscardHandler), MaxMembers: 2000, MaxBundle: 4 << 20}
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -70,6 +70,15 @@ func (c *Config) checkLimits() error {
 		"PDEX_STALL":                 c.Stall < 0,
 		"PDEX_KICKOFF_BODY":          c.KickoffBody < 1 || c.KickoffBody > maxHeldBody,
 		"PDEX_ADMIN_BODY":            c.AdminBody < 1 || c.AdminBody > maxHeldBody,
+		"PDEX_CONSENT_BODY":          c.ConsentBody < 1 || c.ConsentBody > maxHeldBody,
+		"PDEX_TOKEN_BODY":            c.TokenBody < 1 || c.TokenBody > maxHeldBody,
+		"PDEX_REGISTRATION_BODY":     c.RegisterBody < 1 || c.RegisterBody > maxHeldBody,
+		"PDEX_MATCH_BUNDLE":          c.Bundle < 1 || c.Bundle > models.MaxMemberBundle,
+		"PDEX_MATCH_BODY":            c.MaxBody < 1,
+		"PDEX_MATCH_MEMBERS":         c.MaxMembers < 1,
+		"PDEX_UPLOAD_BODY":           c.UploadBody < 1,
+		"PDEX_BODY_TIMEOUT":          c.BodyTime <= 0,
+		"PDEX_BODY_RATE":             c.BodyRate < 1,
 	} {
 		if wrong {
 			return models.Errorf(models.KindInvalid, "%s: not within its bounds", name)

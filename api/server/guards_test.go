@@ -27,10 +27,20 @@ func auditKeys(c string) boot.Secret {
 	return boot.Secret(c + ":" + base64.StdEncoding.EncodeToString([]byte(strings.Repeat(c, 32))))
 }
 
+// defaults is the configuration of an api that nobody has told anything.
+func defaults(t *testing.T) Config {
+	t.Helper()
+	var c Config
+	_, err := boot.Load(nil, &c)
+	require.NoError(t, err)
+	return c
+}
+
 // What would leave a door open is refused when the api starts, without a word of a secret.
 func TestGuardsAreChecked(t *testing.T) {
 	t.Parallel()
-	good := Config{AdminToken: "0123456789abcdef", AuditKeys: auditKeys("k"), TrustedProxies: []string{"10.0.0.0/8", " ::1/128"}, KickoffBody: 1, AdminBody: 1}
+	good := defaults(t)
+	good.AdminToken, good.AuditKeys, good.TrustedProxies = "0123456789abcdef", auditKeys("k"), []string{"10.0.0.0/8", " ::1/128"}
 	_, err := good.guards(false)
 	require.NoError(t, err)
 	for name, tt := range map[string]struct {
@@ -46,7 +56,7 @@ func TestGuardsAreChecked(t *testing.T) {
 		"no token":              {func(c *Config) { c.AdminToken = "" }, false, ""},
 		"proxy without network": {func(c *Config) { c.TrustedProxies = []string{"10.0.0.1"} }, true, "PDEX_TRUSTED_PROXIES"},
 		"negative rate":         {func(c *Config) { c.ClientRate = -1 }, true, "PDEX_CLIENT_RATE"},
-		"failures of no time":   {func(c *Config) { c.MatchFailures = 1 }, true, "PDEX_MATCH_FAILURES_WINDOW"},
+		"failures of no time":   {func(c *Config) { c.MatchWindow = 0 }, true, "PDEX_MATCH_FAILURES_WINDOW"},
 		"no body":               {func(c *Config) { c.KickoffBody = 0 }, true, "PDEX_KICKOFF_BODY"},
 		"a huge admin body":     {func(c *Config) { c.AdminBody = 65 << 20 }, true, "PDEX_ADMIN_BODY"},
 		"too deep":              {func(c *Config) { c.JSONDepth = 513 }, true, "PDEX_JSON_DEPTH"},
@@ -71,7 +81,8 @@ func TestGuardsAreChecked(t *testing.T) {
 // Only what trusted proxies say of where a request came from is believed.
 func TestSource(t *testing.T) {
 	t.Parallel()
-	c := Config{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"}, AuditAddress: true, KickoffBody: 1, AdminBody: 1}
+	c := defaults(t)
+	c.TrustedProxies = []string{"10.0.0.0/8", "fd00::/8"}
 	g, err := c.guards(true)
 	require.NoError(t, err)
 	for _, tt := range []struct{ peer, forwarded, want string }{
@@ -109,7 +120,8 @@ func TestVerifyAudit(t *testing.T) {
 	files, err := blob.Open(t.Context(), "file://"+t.TempDir())
 	require.NoError(t, err)
 	p := &boot.Process{Store: s, Blob: files, Log: slog.New(slog.DiscardHandler)}
-	cfg := &Config{AuditKeys: auditKeys("k"), KickoffBody: 1, AdminBody: 1}
+	cfg := new(defaults(t))
+	cfg.AuditKeys = auditKeys("k")
 	e := trail.System(p0, "payer", "end-job", trail.Success)
 	require.NoError(t, s.AddAudit(t.Context(), []trail.Event{e, trail.System(p0, "payer", "end-job", trail.Failed)}))
 	g, err := cfg.guards(false)

@@ -3,6 +3,8 @@ package server_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -211,5 +213,89 @@ func TestHeadersOfEveryArea(t *testing.T) {
 		require.Len(t, h.Values("Content-Security-Policy"), 1, path)
 		require.Equal(t, "nosniff", h.Get("X-Content-Type-Options"), path)
 		require.Empty(t, h.Get("Strict-Transport-Security"), "there is no TLS here")
+	}
+}
+
+// Every limit on what a request may weigh is a setting. What is over it is refused with 413, which names the limit, and leaves nothing
+// behind; what is just within is looked at.
+func TestBodyLimits(t *testing.T) {
+	t.Parallel()
+	const limit = 1000
+	a := apitest.New(t, func(_ *boot.Process, cfg *server.Config) {
+		cfg.Bundle, cfg.KickoffBody, cfg.ConsentBody, cfg.RegisterBody, cfg.UploadBody = limit, limit, limit, limit, limit
+		cfg.TokenBody = 4 * limit // the client's own assertion must fit
+	})
+	c, b := a.Client(t, "payer", models.ClientPayer, ""), a.Client(t, "backend", models.ClientBackend, "")
+	portal, err := a.Store.Client(t.Context(), b.ID)
+	require.NoError(t, err)
+	portal.ID, portal.Scopes = "portal", []string{"system/Consent.c"}
+	_, err = a.Store.UpsertClient(t.Context(), portal)
+	require.NoError(t, err)
+	p := a.Login(t, "portal", "system/Consent.c")
+	by := func(c *apitest.Caller) string { return "Authorization: Bearer " + c.Token }
+	padded := func(open, end string, n int) string { return open + strings.Repeat("x", n-len(open)-len(end)) + end }
+	for _, tt := range []struct {
+		name, path string
+		open, end  string // of a body that is filled up between
+		limit      int
+		headers    []string
+	}{
+		{"PDEX_MATCH_BUNDLE", "/fhir/Group/$bulk-member-match", `{"resourceType":"Parameters","parameter":[{"name":"MemberBundle","part":[{"name":"MemberPatient","resource":{"resourceType":"Patient","language":"`, `"}},{"name":"CoverageToMatch","resource":{"resourceType":"Coverage"}},{"name":"Consent","resource":{"resourceType":"Consent","patient":{"reference":"Patient/x"}}}]}]}`, 0, []string{by(c), apitest.Async, apitest.FHIR, apitest.JSON}},
+		{"PDEX_KICKOFF_BODY", "/fhir/$export", `{"resourceType":"Parameters","language":"`, `"}`, limit, []string{by(b), apitest.Async, apitest.FHIR, apitest.JSON}},
+		{"PDEX_CONSENT_BODY", "/fhir/Consent", `{"resourceType":"Consent","language":"`, `"}`, limit, []string{by(p), apitest.JSON}},
+		{"PDEX_TOKEN_BODY", "/auth/token", "grant_type=", "", 4 * limit, []string{"Content-Type: application/x-www-form-urlencoded"}},
+		{"PDEX_TOKEN_BODY", "/auth/introspect", "token=", "", 4 * limit, []string{"Content-Type: application/x-www-form-urlencoded"}},
+		{"PDEX_TOKEN_BODY", "/auth/revoke", "token=", "", 4 * limit, []string{"Content-Type: application/x-www-form-urlencoded"}},
+		{"PDEX_REGISTRATION_BODY", "/auth/register", `{"client_name":"`, `"}`, limit, []string{"Content-Type: application/json"}},
+		{"PDEX_UPLOAD_BODY", "/admin/lists/upload?kind=opt-outs", "", "", limit, []string{bearer, "Content-Type: text/csv"}},
+	} {
+		blobs := a.Blobs(t)
+		over := tt.limit + 1
+		if tt.limit == 0 { // it bounds one parameter as it is stored, and twice that as it is sent
+			resp := a.Do(t, http.MethodPost, tt.path, padded(tt.open, tt.end, 2*limit), tt.headers...)
+			require.Equal(t, 413, resp.StatusCode, tt.name+resp.Text)
+			require.Contains(t, resp.Text, "1000 bytes", tt.name)
+			tt.limit, over = limit/2, 4*limit
+		}
+		resp := a.Do(t, http.MethodPost, tt.path, padded(tt.open, tt.end, over), tt.headers...)
+		require.Equal(t, 413, resp.StatusCode, tt.name+resp.Text)
+		require.Regexp(t, `over the limit of [124]000 bytes`, resp.Text, tt.name)
+		require.Equal(t, blobs, a.Blobs(t), tt.name)
+		within := a.Do(t, http.MethodPost, tt.path, padded(tt.open, tt.end, tt.limit), tt.headers...)
+		require.NotEqual(t, 413, within.StatusCode, tt.name)
+		require.Less(t, within.StatusCode, 500, tt.name)
+	}
+	require.Equal(t, 200, c.Do(t, http.MethodGet, "/fhir/Group", "").StatusCode)
+}
+
+// Who sends too slowly is told so when its time is over.
+func TestSlowBodies(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, func(_ *boot.Process, cfg *server.Config) { cfg.BodyTime, cfg.BodyRate = 100*time.Millisecond, 1<<20 })
+	c := a.Client(t, "payer", models.ClientPayer, "")
+	body, feed := io.Pipe()
+	defer func() { _ = feed.Close() }()
+	go func() { _, _ = io.WriteString(feed, `{"resourceType":"Parameters",`) }()
+	resp, err := a.Try(t.Context(), http.MethodPost, "/fhir/Group/$bulk-member-match", body, apitest.JSON, apitest.Async, apitest.FHIR, "Authorization: Bearer "+c.Token)
+	require.NoError(t, err)
+	require.Contains(t, resp.Refused(t, 400).Issue[0].Diagnostics, "too slowly")
+	require.Empty(t, a.Blobs(t))
+}
+
+// A limit that would let nothing in, or more than memory holds, keeps the api from starting.
+func TestLimitsAreChecked(t *testing.T) {
+	t.Parallel()
+	for _, setting := range []string{
+		"PDEX_MATCH_BUNDLE=0", "PDEX_MATCH_BUNDLE=16777217", "PDEX_CONSENT_BODY=0", "PDEX_CONSENT_BODY=67108865", "PDEX_TOKEN_BODY=0",
+		"PDEX_REGISTRATION_BODY=-1", "PDEX_UPLOAD_BODY=0", "PDEX_MATCH_BODY=0", "PDEX_MATCH_MEMBERS=0", "PDEX_BODY_TIMEOUT=0s", "PDEX_BODY_RATE=0",
+	} {
+		cfg := new(server.Config)
+		_, err := boot.Load([]string{setting}, cfg)
+		require.NoError(t, err)
+		p := &boot.Process{Log: slog.New(slog.DiscardHandler), Health: boot.NewHealth(time.Second)}
+		p.Config.Dev, p.Config.HTTP.BaseURL = true, "https://payer.example/fhir"
+		_, _, err = server.Handler(p, cfg)
+		name, _, _ := strings.Cut(setting, "=")
+		require.ErrorContains(t, err, name)
 	}
 }

@@ -32,7 +32,10 @@ func TestPresignIsChecked(t *testing.T) {
 		p.Config.Dev = true
 		p.Config.HTTP.BaseURL = "https://payer.example/fhir"
 		p.Config.Blob.URL = tc.blob
-		_, _, err := server.Handler(p, &server.Config{Presign: tc.life, KickoffBody: 1, AdminBody: 1})
+		cfg := new(server.Config)
+		_, err := boot.Load([]string{"PDEX_PRESIGN=" + tc.life.String()}, cfg)
+		require.NoError(t, err)
+		_, _, err = server.Handler(p, cfg)
 		if tc.want == "" {
 			require.NoError(t, err, "%s %s", tc.life, tc.blob.Reveal())
 			continue

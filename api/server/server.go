@@ -29,14 +29,19 @@ import (
 
 // Config is what the api is told beyond what every process is.
 type Config struct {
-	AdminToken  boot.Secret `env:"PDEX_ADMIN_TOKEN" help:"bearer token of the admin API; empty closes it"`
-	OpenJobs    int         `env:"PDEX_OPEN_JOBS" envDefault:"4" help:"unfinished jobs of one operation a client may have; 0 means no limit"`
-	PollBurst   int         `env:"PDEX_POLL_BURST" envDefault:"20" help:"polls of one running job that may come at once, beyond two a second; 0 means no limit"`
-	MaxMembers  int         `env:"PDEX_MATCH_MEMBERS" envDefault:"100000" help:"people one match request may ask for"`
-	MaxBody     int64       `env:"PDEX_MATCH_BODY" envDefault:"1073741824" help:"bytes one match request may have"`
-	KickoffBody int64       `env:"PDEX_KICKOFF_BODY" envDefault:"1048576" help:"bytes the Parameters of one export kick-off may have"`
-	AdminBody   int64       `env:"PDEX_ADMIN_BODY" envDefault:"1048576" help:"bytes that one request of the admin API must stay below, but for uploads of lists"`
-	Parallel    int         `env:"PDEX_RUN_PARALLEL" envDefault:"4" help:"activities one run may have in flight"`
+	AdminToken   boot.Secret `env:"PDEX_ADMIN_TOKEN" help:"bearer token of the admin API; empty closes it"`
+	OpenJobs     int         `env:"PDEX_OPEN_JOBS" envDefault:"4" help:"unfinished jobs of one operation a client may have; 0 means no limit"`
+	PollBurst    int         `env:"PDEX_POLL_BURST" envDefault:"20" help:"polls of one running job that may come at once, beyond two a second; 0 means no limit"`
+	MaxMembers   int         `env:"PDEX_MATCH_MEMBERS" envDefault:"100000" help:"people one match request may ask for"`
+	MaxBody      int64       `env:"PDEX_MATCH_BODY" envDefault:"1073741824" help:"bytes one match request may have"`
+	KickoffBody  int64       `env:"PDEX_KICKOFF_BODY" envDefault:"1048576" help:"bytes the Parameters of one export kick-off may have"`
+	AdminBody    int64       `env:"PDEX_ADMIN_BODY" envDefault:"1048576" help:"bytes that one request of the admin API must stay below, but for uploads of lists"`
+	Bundle       int         `env:"PDEX_MATCH_BUNDLE" envDefault:"4194304" help:"bytes one MemberBundle of a match request may have, at most 16777216"`
+	ConsentBody  int64       `env:"PDEX_CONSENT_BODY" envDefault:"262144" help:"bytes one Consent may have"`
+	TokenBody    int64       `env:"PDEX_TOKEN_BODY" envDefault:"65536" help:"bytes the form of a request for a token, or about one, may have"`
+	RegisterBody int64       `env:"PDEX_REGISTRATION_BODY" envDefault:"524288" help:"bytes one registration of a client by itself may have"`
+	UploadBody   int64       `env:"PDEX_UPLOAD_BODY" envDefault:"4294967296" help:"bytes one upload of a list to the admin API may have; it goes to the file store as it comes"`
+	Parallel     int         `env:"PDEX_RUN_PARALLEL" envDefault:"4" help:"activities one run may have in flight"`
 
 	UDAPCert        string        `env:"PDEX_UDAP_CERT_FILE" help:"PEM file of the certificate, with its chain, that UDAP metadata are signed with; it must have PDEX_BASE_URL as a URI among its subject alternative names; read again when it changes; empty turns UDAP off"`
 	UDAPKey         string        `env:"PDEX_UDAP_KEY_FILE" help:"PEM file of its RSA key"`
@@ -58,6 +63,8 @@ type Config struct {
 	MatchWindow   time.Duration `env:"PDEX_MATCH_FAILURES_WINDOW" envDefault:"1h" help:"how long people who were not matched count"`
 	JSONDepth     int           `env:"PDEX_JSON_DEPTH" envDefault:"100" help:"objects and lists within one another that JSON sent to us may have, at most 512; a resource has its own limit of 64"`
 	JSONMembers   int           `env:"PDEX_JSON_MEMBERS" envDefault:"2000" help:"members that one object in JSON sent to us may have"`
+	BodyTime      time.Duration `env:"PDEX_BODY_TIMEOUT" envDefault:"30s" help:"how long the body of a request may take to come, whatever its length"`
+	BodyRate      int64         `env:"PDEX_BODY_RATE" envDefault:"16384" help:"bytes a second of a body that must have come in on the whole beyond that"`
 	Stall         time.Duration `env:"PDEX_STALL" envDefault:"5m" help:"how long a client may take nothing of its answer before it is cut off; 0 means for ever"`
 	CORSOrigins   []string      `env:"PDEX_CORS_ORIGINS" help:"origins, as https://host, whose pages may use the FHIR routes from a browser, separated by commas; empty allows none"`
 
@@ -122,7 +129,7 @@ func authConfig(p *boot.Process, cfg *Config) (auth.Config, error) {
 	}
 	c := auth.Config{
 		PublicURL: root, ResourceTypes: resourceTypes(), AllowInsecureJWKS: p.Config.Dev, Purposes: cfg.Purposes, NPICheck: cfg.NPICheck,
-		Log: p.Log,
+		TokenBody: cfg.TokenBody, RegistrationBody: cfg.RegisterBody, Log: p.Log,
 	}
 	if cfg.UDAPCert != "" {
 		trust, err := udap.Open(udap.Files{
@@ -158,14 +165,15 @@ func assemble(p *boot.Process, cfg *Config) (*server, error) {
 	limits := workflows.Limits{Parallel: cfg.Parallel}
 	operators := &admin.Service{
 		Store: p.Store, Files: p.Blob, Temporal: p.Temporal, TaskQueue: p.Config.Temporal.TaskQueue, Log: p.Log,
-		Token: cfg.AdminToken.Reveal(), Limits: limits, ImportRoots: p.Config.Work.ImportRoots, MaxBody: cfg.AdminBody, Audit: log, Sealer: sealer,
+		Token: cfg.AdminToken.Reveal(), Limits: limits, ImportRoots: p.Config.Work.ImportRoots, MaxBody: cfg.AdminBody, UploadBody: cfg.UploadBody, Audit: log, Sealer: sealer,
 	}
 	if cfg.AdminFailures > 0 {
 		operators.Attempts = &attempts{guards, newBuckets(0.1, cfg.AdminFailures)}
 	}
 	exchange := &bulk.Service{
 		Store: p.Store, Files: p.Blob, Temporal: p.Temporal, TaskQueue: p.Config.Temporal.TaskQueue, Auth: tokens, Log: p.Log,
-		Base: p.Config.HTTP.BaseURL, Limits: limits, OpenJobs: cfg.OpenJobs, MaxMembers: cfg.MaxMembers, MaxBody: cfg.MaxBody, KickoffBody: cfg.KickoffBody,
+		Base: p.Config.HTTP.BaseURL, Limits: limits, OpenJobs: cfg.OpenJobs, MaxMembers: cfg.MaxMembers, MaxBody: cfg.MaxBody, MaxBundle: cfg.Bundle,
+		KickoffBody: cfg.KickoffBody, ConsentBody: cfg.ConsentBody,
 		PollBurst: cfg.PollBurst, Presign: cfg.Presign, Admit: newBuckets(cfg.ClientRate, cfg.ClientBurst).admit,
 		MatchFailures: cfg.MatchFailures, MatchWindow: cfg.MatchWindow,
 	}
@@ -200,7 +208,7 @@ func assemble(p *boot.Process, cfg *Config) (*server, error) {
 	recorder := &audit.Recorder{Log: log, Source: guards.recorded, Refuse: answerWith}
 	// What requests pass, from the inside out: of what is refused on the way, all but what is not HTTP is recorded.
 	h := canonical(p.Log, http.Handler(mux))
-	h = prompt(bodyPatience, guards.json.bounded(h))
+	h = prompt(cfg.BodyTime, cfg.BodyRate, guards.json.bounded(h))
 	h = limited(guards, newBuckets(cfg.AddressRate, cfg.AddressBurst), answerWith, h)
 	h = recovered(p.Log, h)
 	h = recorder.Wrap(h)

@@ -251,7 +251,7 @@ func TestBuckets(t *testing.T) {
 func TestTricklingBodies(t *testing.T) {
 	t.Parallel()
 	ended := make(chan error, 1)
-	srv := httptest.NewServer(prompt(100*time.Millisecond, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := httptest.NewServer(prompt(100*time.Millisecond, 1<<10, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := io.Copy(io.Discard, r.Body)
 		if r.Method == http.MethodPost {
 			ended <- err
@@ -276,4 +276,31 @@ func TestTricklingBodies(t *testing.T) {
 	require.ErrorIs(t, <-ended, os.ErrDeadlineExceeded)
 	require.NoError(t, feed.Close())
 	<-answered
+}
+
+// What is left of the time for a body does not bound the work that follows: the server's watch for the client's leaving would
+// take a deadline for it.
+func TestDeadlineEndsWithTheBody(t *testing.T) {
+	t.Parallel()
+	alive := make(chan bool, 1)
+	const patience = 50 * time.Millisecond
+	srv := httptest.NewServer(prompt(patience, 1<<10, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadAll(r.Body); err != nil {
+			alive <- false
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			alive <- false
+		case <-time.After(4 * patience):
+			alive <- true
+		}
+	})))
+	defer srv.Close()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, strings.NewReader("all of it"))
+	require.NoError(t, err)
+	resp, err := srv.Client().Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	require.True(t, <-alive)
 }

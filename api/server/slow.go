@@ -7,18 +7,12 @@ import (
 	"time"
 )
 
-const (
-	// bodyPatience is how long a body may take whatever its length.
-	bodyPatience = 30 * time.Second
-	// bodyRate is how many bytes a second must have come in on the whole beyond that.
-	bodyRate = 16 << 10
-)
-
-// prompt bounds how slowly the body of a request may come: who trickles must not hold on to a handler for good.
-func prompt(patience time.Duration, next http.Handler) http.Handler {
+// prompt bounds how slowly the body of a request may come: it may take patience whatever its length, and beyond that rate bytes a
+// second must have come in on the whole. Who trickles must not hold on to a handler for good.
+func prompt(patience time.Duration, rate int64, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = &timed{ReadCloser: r.Body, ctl: http.NewResponseController(w), patience: patience, start: time.Now()}
+			r.Body = &timed{ReadCloser: r.Body, ctl: http.NewResponseController(w), patience: patience, rate: rate, start: time.Now()}
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -28,13 +22,14 @@ type timed struct {
 	io.ReadCloser
 	ctl      *http.ResponseController
 	patience time.Duration
+	rate     int64
 	start    time.Time
 	n        int64
 }
 
 func (t *timed) Read(p []byte) (int, error) {
 	// Where the connection takes no deadline there is none.
-	_ = t.ctl.SetReadDeadline(t.start.Add(t.patience + time.Duration(t.n/bodyRate)*time.Second))
+	_ = t.ctl.SetReadDeadline(t.start.Add(t.patience + time.Duration(t.n/t.rate)*time.Second))
 	n, err := t.ReadCloser.Read(p)
 	t.n += int64(n)
 	if errors.Is(err, io.EOF) {

@@ -115,7 +115,14 @@ func New(t testing.TB, change func(p *boot.Process, cfg *server.Config)) *API {
 	a.Process.Config.Dev = true
 	a.Process.Config.HTTP.BaseURL = a.Base
 	a.Process.Config.Temporal.TaskQueue = "apitest-" + models.NewID() // nobody serves it
-	cfg := &server.Config{AdminToken: AdminToken, OpenJobs: 4, PollBurst: 1000, MaxMembers: 1000, MaxBody: 64 << 20, KickoffBody: 1 << 20, AdminBody: 1 << 20, Parallel: 2, AuditAddress: true}
+	// The limits are the defaults, but for those on how often somebody may come, and on the shape of JSON, behind which handlers have
+	// their own.
+	cfg := new(server.Config)
+	_, err = boot.Load([]string{
+		"PDEX_ADMIN_TOKEN=" + AdminToken, "PDEX_POLL_BURST=1000", "PDEX_CLIENT_RATE=0", "PDEX_ADDRESS_RATE=0", "PDEX_ADMIN_FAILURES=0",
+		"PDEX_MATCH_FAILURES=0", "PDEX_MATCH_MEMBERS=1000", "PDEX_JSON_DEPTH=0", "PDEX_JSON_MEMBERS=0",
+	}, cfg)
+	require.NoError(t, err)
 	if change != nil {
 		change(a.Process, cfg)
 	}
