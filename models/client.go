@@ -207,7 +207,7 @@ type AuthEvent struct {
 // SigningKey is one of the server's own keys, with which it signs access tokens. Every api process uses the same ones.
 type SigningKey struct {
 	KID       string
-	Alg       string // a JOSE algorithm name, ES384
+	Alg       string // a JOSE algorithm name, EdDSA, or ES384 of earlier versions
 	Private   []byte // PKCS #8, DER
 	CreatedAt time.Time
 	NotAfter  time.Time // nothing signed with it is accepted from then on

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"pdexbulk/api/udap"
@@ -114,11 +113,11 @@ func bearer(h http.Header) (string, error) {
 
 // readToken verifies a token that has not been seen before.
 func (s *Server) readToken(ctx context.Context, text string) (*verifiedToken, error) {
-	token, err := jwt.ParseSigned(text, []jose.SignatureAlgorithm{jose.ES384})
+	token, err := jwt.ParseSigned(text, tokenAlgs)
 	if err != nil || len(token.Headers) != 1 || token.Headers[0].ExtraHeaders["typ"] != tokenType {
 		return nil, ErrBadToken
 	}
-	key, err := s.ring.public(ctx, token.Headers[0].KeyID)
+	key, err := s.ring.public(ctx, token.Headers[0].KeyID, token.Headers[0].Algorithm)
 	if errors.Is(err, errUnknownKey) {
 		return nil, ErrBadToken
 	}

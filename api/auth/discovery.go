@@ -75,7 +75,7 @@ func (s *Server) Keys(w http.ResponseWriter, r *http.Request) {
 	for _, key := range keys {
 		if key.notAfter.After(s.now()) {
 			set.Keys = append(set.Keys, jose.JSONWebKey{
-				Key: &key.private.PublicKey, KeyID: key.kid, Algorithm: string(jose.ES384), Use: "sig",
+				Key: key.private.Public(), KeyID: key.kid, Algorithm: string(key.alg), Use: "sig",
 			})
 		}
 	}

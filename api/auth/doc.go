@@ -7,7 +7,7 @@
 // about why, not even whether the client exists: the answer is the same and an unknown client costs a signature check too. (A
 // client that publishes its keys under a URL can still be told apart by the time a fetch takes.)
 //
-// Tokens are JWTs signed with ES384 keys that all api processes share through the store; any process checks a token without
+// Tokens are JWTs signed with Ed25519 keys that all api processes share through the store; any process checks a token without
 // asking another. There are no refresh tokens: a new signed assertion is the renewal. A token that is revoked, and those of a
 // client that is locked out, are refused by every process from the moment that is answered (Watch).
 //

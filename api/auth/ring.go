@@ -2,12 +2,15 @@ package auth
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +34,14 @@ const (
 // tokenType is the typ of an access token (RFC 9068 section 2.1): no other JWT passes for one.
 const tokenType = "at+jwt"
 
+// signAlg is what tokens are signed by: of what is in use, Ed25519 is checked fastest, and every process checks every token when it first
+// sees it.
+const signAlg = jose.EdDSA
+
+// tokenAlgs are the algorithms a token can be signed by; which of them it must be is its key's. ES384 is that of earlier versions, whose
+// keys are good until they expire.
+var tokenAlgs = []jose.SignatureAlgorithm{jose.EdDSA, jose.ES384}
+
 var errUnknownKey = errors.New("token is signed with an unknown or expired key")
 
 // keyring holds the server's signing keys as this process last read them.
@@ -45,7 +56,8 @@ type keyring struct {
 
 type ringKey struct {
 	kid      string
-	private  *ecdsa.PrivateKey
+	alg      jose.SignatureAlgorithm
+	private  crypto.Signer
 	created  time.Time
 	notAfter time.Time
 }
@@ -66,17 +78,17 @@ func (r *keyring) signer(ctx context.Context) (ringKey, error) {
 	return keys[0], nil
 }
 
-// public returns the key a token says it was signed with. A kid that is not known is looked up in the store, since
-// another process may have made it since. Returns errUnknownKey, or what went wrong with the store.
-func (r *keyring) public(ctx context.Context, kid string) (*ecdsa.PublicKey, error) {
+// public returns the key a token says it was signed with, of the algorithm it names. A kid that is not known is looked up in the store,
+// since another process may have made it since. Returns errUnknownKey, or what went wrong with the store.
+func (r *keyring) public(ctx context.Context, kid, alg string) (crypto.PublicKey, error) {
 	for _, maxAge := range []time.Duration{ringReload, ringRecheck} {
 		keys, err := r.current(ctx, maxAge)
 		if err != nil {
 			return nil, err
 		}
 		for _, key := range keys {
-			if key.kid == kid && key.notAfter.After(r.now()) {
-				return &key.private.PublicKey, nil
+			if key.kid == kid && string(key.alg) == alg && key.notAfter.After(r.now()) {
+				return key.private.Public(), nil
 			}
 		}
 	}
@@ -123,21 +135,37 @@ func (r *keyring) load(ctx context.Context, now time.Time) ([]ringKey, error) {
 	}
 	keys := make([]ringKey, 0, len(stored))
 	for _, key := range stored {
+		alg := jose.SignatureAlgorithm(key.Alg)
+		if !slices.Contains(tokenAlgs, alg) {
+			continue // of a later version, which runs beside this one while it takes its place
+		}
 		private, err := x509.ParsePKCS8PrivateKey(key.Private)
 		if err != nil {
 			return nil, fmt.Errorf("read signing key: %w", err)
 		}
-		ec, ok := private.(*ecdsa.PrivateKey)
-		if !ok || ec.Curve != elliptic.P384() || key.Alg != string(jose.ES384) {
-			return nil, errors.New("signing key is not for ES384")
+		signer, ok := private.(crypto.Signer)
+		if !ok || !signsBy(signer, alg) {
+			return nil, errors.New("signing key is not for its algorithm")
 		}
-		keys = append(keys, ringKey{kid: key.KID, private: ec, created: key.CreatedAt, notAfter: key.NotAfter})
+		keys = append(keys, ringKey{kid: key.KID, alg: alg, private: signer, created: key.CreatedAt, notAfter: key.NotAfter})
 	}
 	return keys, nil
 }
 
+// signsBy reports whether a key is one for alg.
+func signsBy(key crypto.Signer, alg jose.SignatureAlgorithm) bool {
+	switch private := key.(type) {
+	case ed25519.PrivateKey:
+		return alg == jose.EdDSA
+	case *ecdsa.PrivateKey:
+		return alg == jose.ES384 && private.Curve == elliptic.P384()
+	default:
+		return false
+	}
+}
+
 func newSigningKey(now time.Time) (models.SigningKey, error) {
-	private, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return models.SigningKey{}, fmt.Errorf("make signing key: %w", err)
 	}
@@ -146,7 +174,7 @@ func newSigningKey(now time.Time) (models.SigningKey, error) {
 		return models.SigningKey{}, fmt.Errorf("make signing key: %w", err)
 	}
 	return models.SigningKey{
-		KID: models.NewID(), Alg: string(jose.ES384), Private: der,
+		KID: models.NewID(), Alg: string(signAlg), Private: der,
 		CreatedAt: now.UTC(), NotAfter: now.Add(keyLife).UTC(),
 	}, nil
 }
@@ -182,7 +210,7 @@ func (c accessClaims) b2b() *udap.B2B {
 // sign makes a token of claims.
 func (k ringKey) sign(claims accessClaims) (string, error) {
 	signer, err := jose.NewSigner(
-		jose.SigningKey{Algorithm: jose.ES384, Key: jose.JSONWebKey{Key: k.private, KeyID: k.kid}},
+		jose.SigningKey{Algorithm: k.alg, Key: jose.JSONWebKey{Key: k.private, KeyID: k.kid}},
 		(&jose.SignerOptions{}).WithType(tokenType))
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)

@@ -1,6 +1,10 @@
 package auth
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"sync"
 	"testing"
 	"time"
@@ -14,7 +18,7 @@ import (
 
 func kidOf(t *testing.T, token string) string {
 	t.Helper()
-	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES384})
+	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{signAlg})
 	require.NoError(t, err)
 	return parsed.Headers[0].KeyID
 }
@@ -70,10 +74,10 @@ func TestUnknownKidIsLookedUp(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, added)
 
-	_, err = b.server.ring.public(t.Context(), key.KID)
+	_, err = b.server.ring.public(t.Context(), key.KID, key.Alg)
 	require.ErrorIs(t, err, errUnknownKey, "the store is not asked more than once a second")
 	b.clock.advance(ringRecheck)
-	_, err = b.server.ring.public(t.Context(), key.KID)
+	_, err = b.server.ring.public(t.Context(), key.KID, key.Alg)
 	require.NoError(t, err)
 }
 
@@ -89,7 +93,7 @@ func TestKeyAboutToExpireIsNotUsed(t *testing.T) {
 	b.clock.advance(2 * time.Minute)
 	_, err := b.server.Authenticate(requestWith(t, token))
 	require.NoError(t, err)
-	_, err = b.server.ring.public(t.Context(), kidOf(t, first))
+	_, err = b.server.ring.public(t.Context(), kidOf(t, first), string(signAlg))
 	require.ErrorIs(t, err, errUnknownKey, "nothing is accepted past a key's end")
 }
 
@@ -112,4 +116,56 @@ func TestProcessesThatStartTogetherMakeOneKey(t *testing.T) {
 	for _, kid := range kids {
 		require.Equal(t, kids[0], kid)
 	}
+}
+
+// Keys of the algorithm of earlier versions sign and verify until their day is over; a token cannot name another algorithm than its
+// key's, and keys that only a later version knows are left alone.
+func TestKeysOfOtherVersions(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.register(t, models.Client{ID: "payer", JWKS: jwks(t, ecKey().public()), Active: true})
+	stored := func(curve elliptic.Curve, alg string, at time.Time) models.SigningKey {
+		private, err := ecdsa.GenerateKey(curve, rand.Reader)
+		require.NoError(t, err)
+		der, err := x509.MarshalPKCS8PrivateKey(private)
+		require.NoError(t, err)
+		key := models.SigningKey{KID: models.NewID(), Alg: alg, Private: der, CreatedAt: at, NotAfter: at.Add(keyLife)}
+		added, err := b.store.AddSigningKey(t.Context(), key, at)
+		require.NoError(t, err)
+		require.True(t, added)
+		return key
+	}
+	algOf := func(token string) string {
+		parsed, err := jwt.ParseSigned(token, tokenAlgs)
+		require.NoError(t, err)
+		return parsed.Headers[0].Algorithm
+	}
+	got := func() string { return b.token(t, b.server, ecKey(), "system/*.rs").AccessToken }
+	valid := func(token string) bool {
+		_, err := b.newServer().Authenticate(requestWith(t, token))
+		return err == nil
+	}
+	old := stored(elliptic.P384(), "ES384", b.clock.now().Add(-time.Hour))
+	first := got()
+	require.Equal(t, "ES384", algOf(first), "neighbours that know no other key go on")
+	require.True(t, valid(first))
+
+	b.clock.advance(keyRotation - time.Hour + keyShown)
+	got()
+	b.clock.advance(keyShown)
+	second := got()
+	require.Equal(t, "EdDSA", algOf(second))
+	require.True(t, valid(second))
+
+	for alg, want := range map[string]error{"ES384": nil, "EdDSA": errUnknownKey} {
+		_, err := b.server.ring.public(t.Context(), old.KID, alg)
+		require.ErrorIs(t, err, want, alg)
+	}
+	b.clock.advance(keyLife - keyRotation)
+	_, err := b.server.ring.public(t.Context(), old.KID, "ES384")
+	require.ErrorIs(t, err, errUnknownKey, "its day is over")
+
+	stored(elliptic.P521(), "ES512", b.clock.now().Add(time.Second))
+	b.clock.advance(ringReload + time.Second)
+	require.Equal(t, "EdDSA", algOf(got()))
 }

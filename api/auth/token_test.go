@@ -95,7 +95,7 @@ func TestTokenClaims(t *testing.T) {
 	require.NotContains(t, w.Body.String(), `"d":`, "private keys stay private")
 	var shown jose.JSONWebKeySet
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &shown))
-	token, err := jwt.ParseSigned(answer.AccessToken, []jose.SignatureAlgorithm{jose.ES384})
+	token, err := jwt.ParseSigned(answer.AccessToken, []jose.SignatureAlgorithm{signAlg})
 	require.NoError(t, err)
 	keys := shown.Key(token.Headers[0].KeyID)
 	require.Len(t, keys, 1)

@@ -303,7 +303,7 @@ func TestUDAPTokens(t *testing.T) {
 			require.Equal(t, models.ClientProvider, caller.Kind)
 
 			// The object is in the token as it was sent (decision D-11).
-			token, err := jwt.ParseSigned(answer.AccessToken, []jose.SignatureAlgorithm{jose.ES384})
+			token, err := jwt.ParseSigned(answer.AccessToken, []jose.SignatureAlgorithm{signAlg})
 			require.NoError(t, err)
 			var claims map[string]any
 			require.NoError(t, token.UnsafeClaimsWithoutVerification(&claims))

@@ -72,7 +72,7 @@ func (t *T) sealed(sys *system.System, clientID string, life time.Duration) stri
 	key := keys[len(keys)-1]
 	private, err := x509.ParsePKCS8PrivateKey(key.Private)
 	t.must(err)
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES384, Key: jose.JSONWebKey{Key: private, KeyID: key.KID}},
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(key.Alg), Key: jose.JSONWebKey{Key: private, KeyID: key.KID}},
 		(&jose.SignerOptions{}).WithType("at+jwt"))
 	t.must(err)
 	text, err := jwt.Signed(signer).Claims(map[string]any{
