@@ -4,12 +4,13 @@ GO            ?= go
 BIN           := $(CURDIR)/dev/bin
 GOLANGCI_LINT := v2.15.0
 WORKFLOWCHECK := v0.6.0
+GOVULNCHECK   := v1.9.0
 
 # The race detector needs a C compiler. Where there is none the tests run without it, and say so.
 RACE = $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo -race)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test build unit race e2e conformance lint vet determinism fuzz bench match-quality gen verify tools clean distclean
+.PHONY: help demo run test build unit race e2e conformance lint vet determinism vuln fuzz bench match-quality gen verify tools clean distclean
 .PHONY: dev temporal golangci-lint workflowcheck
 
 help: ## list the targets
@@ -51,6 +52,9 @@ vet: ## go vet
 
 determinism: workflowcheck ## that the workflows are deterministic
 	$(BIN)/workflowcheck ./workflows/...
+
+vuln: ## known vulnerabilities of what is used; VULNDB=file:///... names a database where vuln.go.dev is out of reach
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK) $(if $(VULNDB),-db $(VULNDB)) -test ./...
 
 FUZZTIME ?= 10s
 
