@@ -76,6 +76,7 @@ func runBench(ctx context.Context, args []string) (int, error) {
 	f.IntVar(&o.Members, "members", 0, "members to make data for (default 34000, about three million resources)")
 	f.IntVar(&o.Rounds, "rounds", 0, "measurements of each kind (default 5)")
 	f.BoolVar(&o.TokensOnly, "tokens", false, "measure what tokens cost, and nothing else")
+	f.BoolVar(&o.OwnershipOnly, "ownership", false, "measure whether time tells another client's ids from nobody's, and nothing else")
 	f.StringVar(&o.Dir, "dir", "", "folder to keep the loaded store in between runs (default: thrown away)")
 	if err := f.Parse(args); err != nil {
 		return 2, err

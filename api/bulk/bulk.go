@@ -242,9 +242,9 @@ func (s *Service) ownJob(ctx context.Context, caller *auth.Caller, id string) (*
 	if !models.ValidID(id) {
 		return nil, unknown
 	}
-	job, err := s.Store.Job(ctx, id)
+	job, err := s.Store.OwnJob(ctx, caller.ClientID, id)
 	switch {
-	case models.KindOf(err) == models.KindNotFound, err == nil && job.ClientID != caller.ClientID:
+	case models.KindOf(err) == models.KindNotFound:
 		return nil, unknown
 	case err != nil:
 		return nil, models.Errorf(models.KindUnavailable, "the job cannot be looked up at the moment; try again").Wait(5).Because(err)

@@ -38,7 +38,9 @@ type Options struct {
 	Dir string
 	// TokensOnly measures what tokens cost, and neither imports nor exports.
 	TokensOnly bool
-	Out        io.Writer
+	// OwnershipOnly measures whether time tells another client's ids from nobody's, and nothing else.
+	OwnershipOnly bool
+	Out           io.Writer
 }
 
 // bench is a run under way.
@@ -83,7 +85,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	b.sys, err = system.Start(ctx, demo.Holder(system.Options{
 		Stack: stack.Options{Dir: filepath.Join(dir, "state"), SharedBuffers: "3GB", Out: o.Out}, ImportRoots: []string{data},
 		// What is compared with COPY has to be all there is, whenever it was.
-		Env: []string{"PDEX_OPEN_JOBS=0", "PDEX_P2P_LOOKBACK_YEARS=0"},
+		Env: []string{"PDEX_OPEN_JOBS=0", "PDEX_P2P_LOOKBACK_YEARS=0", "PDEX_CLIENT_RATE=0", "PDEX_POLL_BURST=0"},
 	}))
 	if err != nil {
 		return err
@@ -99,7 +101,13 @@ func Run(ctx context.Context, o Options) (err error) {
 	if b.payer, err = b.sys.Register(ctx, payer, client.ES384); err != nil {
 		return err
 	}
+	if o.OwnershipOnly {
+		return b.ownership(ctx)
+	}
 	if err := b.tokens(ctx); err != nil || o.TokensOnly {
+		return err
+	}
+	if err := b.ownership(ctx); err != nil {
 		return err
 	}
 	if err := b.load(ctx, data); err != nil {

@@ -148,6 +148,20 @@ func (s *Store) Job(ctx context.Context, id string) (*models.Job, error) {
 	return job, nil
 }
 
+// OwnJob is Job for a client. Somebody else's is not found, and looking for it takes as long as looking for one that never was: the index
+// jobs_own has no such entry in either case.
+func (s *Store) OwnJob(ctx context.Context, clientID, id string) (*models.Job, error) {
+	job := new(models.Job)
+	err := s.DB.NewSelect().Model(job).Where("id::text || client_id = ?", id+clientID).Where("deleted_at IS NULL").Scan(ctx)
+	if noRows(err) || err == nil && job.ID != id { // the border between the two has moved
+		return nil, models.Errorf(models.KindNotFound, "no job has this id")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("select job: %w", err)
+	}
+	return job, nil
+}
+
 // Jobs lists jobs of the given operations from newest to oldest, at most limit of them, those older than the id before
 // when it is given.
 func (s *Store) Jobs(ctx context.Context, ops []models.Operation, before string, limit int) ([]models.Job, error) {

@@ -3,12 +3,14 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 
@@ -259,3 +261,48 @@ func TestMigrateSideBySide(t *testing.T) {
 	require.Error(t, err)
 	require.NotContains(t, err.Error(), "secret")
 }
+
+// What is another client's is looked for in an index that has no entry for it, so that it takes as long as what never was.
+func TestOwnRows(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	mine, _, err := s.CreateJob(t.Context(), newJob("a"), 0)
+	require.NoError(t, err)
+	group := store.Group{ID: models.NewID(), ClientID: "a", JobID: mine.ID, CreatedAt: noon}
+	_, err = s.DB.NewInsert().Model(&group).Exec(t.Context())
+	require.NoError(t, err)
+	var asked heard
+	s.DB = s.DB.WithQueryHook(&asked)
+	for _, tt := range []struct{ client, id string }{{"a", mine.ID}, {"b", mine.ID}, {"a", models.NewID()}, {"", mine.ID + "a"}} {
+		want := models.Kind("")
+		if tt.client != "a" || tt.id != mine.ID {
+			want = models.KindNotFound
+		}
+		_, err := s.OwnJob(t.Context(), tt.client, tt.id)
+		require.Equal(t, want, models.KindOf(err))
+	}
+	_, err = s.OwnGroup(t.Context(), "a", group.ID)
+	require.NoError(t, err)
+	_, err = s.OwnGroup(t.Context(), "b", group.ID)
+	require.Equal(t, models.KindNotFound, models.KindOf(err))
+
+	tx, err := s.Pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	_, err = tx.Exec(t.Context(), `SET LOCAL enable_seqscan = off`) // which is best while there are few rows
+	require.NoError(t, err)
+	for _, query := range asked {
+		rows, err := tx.Query(t.Context(), "EXPLAIN "+query)
+		require.NoError(t, err)
+		plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		require.Regexp(t, `(jobs|groups)_own`, strings.Join(plan, "\n"))
+	}
+}
+
+// heard are the queries that were sent.
+type heard []string
+
+func (h *heard) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
+
+func (h *heard) AfterQuery(_ context.Context, e *bun.QueryEvent) { *h = append(*h, e.Query) }
