@@ -134,9 +134,25 @@ func inRoot(name string, change func([]byte) ([]byte, error)) error {
 // makeTools builds what the stack needs, once.
 func makeTools(ctx context.Context, _ []string) (int, error) { return 0, stack.Prepare(ctx, os.Stdout) }
 
+const conformanceUsage = `Usage: dev conformance [id ...]
+
+Checks the requirements with the given ids, or whose ids begin so; without any all. It starts a system of its own to check, unless the
+environment names another server:
+
+  PDEX_CONFORMANCE_URL     its FHIR base URL
+  PDEX_CONFORMANCE_CLIENT  id of a client of it that may export everything
+  PDEX_CONFORMANCE_KEY     file with the client's private key, as a JSON Web Key, or with what "make run" keeps of a partner
+  PDEX_CONFORMANCE_GROUP   id of a Group that the client may export, if there is one
+
+Against "make run":
+
+  PDEX_CONFORMANCE_URL=http://127.0.0.1:8080/fhir PDEX_CONFORMANCE_KEY=dev/.state/clients/plan-warehouse.json dev/bin/dev conformance
+`
+
 // conform is "make conformance". Arguments are ids of requirements, or what they begin with; without any all are checked.
 func conform(ctx context.Context, args []string) (int, error) {
 	f := flag.NewFlagSet("conformance", flag.ContinueOnError)
+	f.Usage = func() { fmt.Fprint(f.Output(), conformanceUsage) }
 	if err := f.Parse(args); err != nil {
 		return 2, err
 	}

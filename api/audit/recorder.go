@@ -73,7 +73,7 @@ func public(path string) bool {
 }
 
 // careFor decides how an answered request is recorded.
-func careFor(r *http.Request, status int, e *trail.Entry) care {
+func careFor(r *http.Request, status int, told http.Header, e *trail.Entry) care {
 	path := pathOf(r)
 	switch {
 	case status >= http.StatusBadRequest:
@@ -82,7 +82,8 @@ func careFor(r *http.Request, status int, e *trail.Entry) care {
 		return unrecorded
 	case e.Important:
 		return must
-	case strings.HasPrefix(path, "/fhir/bulk-status/") && status == http.StatusAccepted && r.Method != http.MethodDelete:
+	case strings.HasPrefix(path, "/fhir/bulk-status/") && r.Method != http.MethodDelete &&
+		(status == http.StatusAccepted || strings.HasPrefix(told.Get("X-Export-Status"), "202 ")):
 		return unrecorded // a poll, which tells nothing but that the job goes on
 	case strings.HasPrefix(path, "/admin/"):
 		// A change was recorded before it was tried. What operators read tells of no person.
@@ -150,7 +151,7 @@ func (w *recording) record(status int) error {
 	if e.Action == "" {
 		e.Action = "unknown"
 	}
-	switch careFor(w.r, status, w.entry) {
+	switch careFor(w.r, status, w.Header(), w.entry) {
 	case must:
 		ctx, cancel := context.WithTimeout(w.r.Context(), writeTimeout)
 		defer cancel()

@@ -94,7 +94,8 @@ func TestClientsAreRecorded(t *testing.T) {
 	job := c.KickOff(t, http.MethodGet, "/fhir/Patient/$export?_type=Patient", "")
 	again := c.KickOff(t, http.MethodGet, "/fhir/Patient/$export?_type=Patient", "")
 	require.Equal(t, job.ID, again.ID)
-	c.Do(t, http.MethodGet, "/fhir/bulk-status/"+job.ID, "") // a poll
+	c.Do(t, http.MethodGet, "/fhir/bulk-status/"+job.ID, "")                    // a poll
+	c.Do(t, http.MethodGet, "/fhir/bulk-status/"+job.ID+"?status=separate", "") // another
 	c.Do(t, http.MethodGet, "/fhir/Group?identifier="+secret, "")
 	c.Do(t, http.MethodGet, "/fhir/Group/"+models.NewID(), "")
 	c.Do(t, http.MethodGet, "/fhir/Group/"+secret, "")

@@ -105,7 +105,8 @@ func (s *Service) AddRoutes(api huma.API) {
 	s.addConsentRoutes(api)
 	job := pathParameter("job", "job id")
 	s.route(api, http.MethodGet, "/fhir/bulk-status/{job}", "job-status", "Poll a job",
-		"202 with X-Progress and Retry-After while it runs, 200 with the manifest when it is done.", s.status, job)
+		"202 with X-Progress and Retry-After while it runs, 200 with the manifest when it is done. Kicked off with Prefer: separate-export-status, "+
+			"the status is that of the poll, and the job's is in X-Export-Status.", s.status, job)
 	s.route(api, http.MethodDelete, "/fhir/bulk-status/{job}", "delete-job", "Cancel a job, or delete what it made", "", s.deleteJob, job)
 	s.route(api, http.MethodGet, "/fhir/bulk-files/{job}/{file}", "get-file", "Download a file of a manifest",
 		"Takes Range, Accept-Encoding: gzip and Want-Repr-Digest.", s.file, job, pathParameter("file", "file name from the manifest"))
@@ -227,7 +228,12 @@ func (s *Service) begin(w http.ResponseWriter, r *http.Request, job *models.Job,
 			return err
 		}
 	}
-	w.Header().Set("Content-Location", s.statusURL(job.ID))
+	location := s.statusURL(job.ID)
+	if prefers(r.Header, separateStatus, "") {
+		location += "?" + separateMark + "=" + separateMarkIs
+		w.Header().Set("Preference-Applied", separateStarted)
+	}
+	w.Header().Set("Content-Location", location)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(http.StatusAccepted)

@@ -49,7 +49,7 @@ func (s *Service) parameters(w http.ResponseWriter, r *http.Request, job *models
 	if job.ExpiresAt != nil {
 		h.Set("Expires", job.ExpiresAt.UTC().Format(http.TimeFormat))
 	}
-	w.WriteHeader(http.StatusOK)
+	w.WriteHeader(told(w, r, http.StatusOK))
 	if r.Method == http.MethodHead {
 		return nil
 	}

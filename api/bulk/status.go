@@ -16,11 +16,31 @@ import (
 	"pdexbulk/api/answer"
 	"pdexbulk/api/auth"
 	"pdexbulk/models"
+	"pdexbulk/models/fhir"
 	"pdexbulk/workflows"
 )
 
 // describeTimeout bounds how long a poll waits for Temporal. Without its answer the database's is given.
 const describeTimeout = time.Second
+
+// separateStatus is the preference of a client for which a poll is answered with its own status, and the job's is in a header of the answer
+// (Bulk Data Access 3.0.0, "Headers"). The status URL that such a client is given says so, since the job may be another request's, too.
+const (
+	separateStatus  = "separate-export-status"
+	exportStatus    = "X-Export-Status"
+	separateMark    = "status"
+	separateMarkIs  = "separate"
+	separateStarted = "respond-async, " + separateStatus
+)
+
+// told is the status that tells a client of a job's.
+func told(w http.ResponseWriter, r *http.Request, job int) int {
+	if r.URL.Query().Get(separateMark) != separateMarkIs {
+		return job
+	}
+	w.Header().Set(exportStatus, strconv.Itoa(job)+" "+http.StatusText(job))
+	return http.StatusOK
+}
 
 // status answers a poll (Bulk Data Access 2.0.0, "Bulk Data Status Request").
 func (s *Service) status(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
@@ -42,8 +62,7 @@ func (s *Service) status(w http.ResponseWriter, r *http.Request, caller *auth.Ca
 	case models.StateCompleted:
 		return s.complete(w, r, job)
 	case models.StateFailed:
-		answer.Tell(w, r, s.Log, failed(job))
-		return nil
+		return s.tellFailed(w, r, job)
 	case models.StateCancelled:
 		return models.Errorf(models.KindNotFound, "the job was cancelled")
 	case models.StateAccepted, models.StateRunning:
@@ -59,9 +78,20 @@ func (s *Service) status(w http.ResponseWriter, r *http.Request, caller *auth.Ca
 		if !job.State.Done() {
 			s.closeDead(r.Context(), job)
 		}
-		return failed(job)
+		return s.tellFailed(w, r, job)
 	}
 	return s.inProgress(w, r, job)
+}
+
+// tellFailed answers that a job has failed.
+func (s *Service) tellFailed(w http.ResponseWriter, r *http.Request, job *models.Job) error {
+	err := failed(job)
+	body, merr := json.Marshal(fhir.OutcomeOf(err))
+	if merr != nil {
+		return fmt.Errorf("write OperationOutcome: %w", merr)
+	}
+	answer.Write(w, told(w, r, answer.Status(err)), answer.FHIRJSON, body)
+	return nil
 }
 
 func failed(job *models.Job) error {
@@ -129,7 +159,7 @@ func (s *Service) complete(w http.ResponseWriter, r *http.Request, job *models.J
 	if expires != nil {
 		w.Header().Set("Expires", expires.UTC().Format(http.TimeFormat))
 	}
-	answer.Write(w, http.StatusOK, "application/json", body)
+	answer.Write(w, told(w, r, http.StatusOK), "application/json", body)
 	return nil
 }
 
@@ -155,7 +185,7 @@ func (s *Service) inProgress(w http.ResponseWriter, r *http.Request, job *models
 	h.Set("Retry-After", strconv.Itoa(retryAfter(s.now().Sub(job.CreatedAt))))
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", "0")
-	w.WriteHeader(http.StatusAccepted)
+	w.WriteHeader(told(w, r, http.StatusAccepted))
 	return nil
 }
 

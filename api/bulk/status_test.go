@@ -215,3 +215,50 @@ func TestHotPolling(t *testing.T) {
 	complete(t, c, job, time.Now().Add(time.Hour))
 	require.Eventually(t, func() bool { return status(t, c, job).StatusCode == http.StatusOK }, eventually, 300*time.Millisecond)
 }
+
+// Who kicks off with the preference is answered about the poll by the status and about the job by a header, whatever becomes of the
+// job; who did not, for the same job, is not.
+func TestSeparateExportStatus(t *testing.T) {
+	t.Parallel()
+	c := apitest.New(t, nil).Client(t, "backend", models.ClientBackend, "")
+	begin := func(path string) (location string, job *models.Job) {
+		resp := c.Do(t, http.MethodGet, path, "", "Prefer: respond-async, separate-export-status", apitest.FHIR)
+		require.Equal(t, http.StatusAccepted, resp.StatusCode, resp.Text)
+		require.Equal(t, "respond-async, separate-export-status", resp.Header.Get("Preference-Applied"))
+		location = resp.Header.Get("Content-Location")
+		address, query, _ := strings.Cut(location, "?")
+		require.Equal(t, "status=separate", query)
+		job, err := c.Store.Job(t.Context(), address[strings.LastIndexByte(address, '/')+1:])
+		require.NoError(t, err)
+		return location, job
+	}
+	polled := func(location, want string) *apitest.Answer {
+		resp := c.Do(t, http.MethodGet, location, "")
+		require.Equal(t, http.StatusOK, resp.StatusCode, resp.Text)
+		require.Equal(t, want, resp.Header.Get("X-Export-Status"))
+		return resp
+	}
+	location, job := begin("/fhir/$export?_type=Patient")
+	require.Equal(t, job.ID, c.KickOff(t, http.MethodGet, "/fhir/$export?_type=Patient", "").ID)
+	resp := polled(location, "202 Accepted")
+	require.Empty(t, resp.Text)
+	require.NotEmpty(t, resp.Header.Get("X-Progress"))
+	require.NotEmpty(t, resp.Header.Get("Retry-After"))
+	plain := status(t, c, job)
+	require.Equal(t, http.StatusAccepted, plain.StatusCode)
+	require.Empty(t, plain.Header.Get("X-Export-Status"))
+	complete(t, c, job, time.Now().Add(time.Hour), models.JobFile{Kind: "output", Type: "Patient", Lines: 3, RawLen: 3, PackedLen: 3})
+	require.Equal(t, status(t, c, job).Text, polled(location, "200 OK").Text)
+
+	failing, job := begin("/fhir/$export?_type=Group")
+	require.NoError(t, c.Store.FailJob(t.Context(), job.ID, models.StateFailed, "it did not work", time.Now()))
+	require.Contains(t, polled(failing, "500 Internal Server Error").Text, "it did not work")
+	status(t, c, job).Refused(t, http.StatusInternalServerError)
+
+	// The poll's own trouble is its own.
+	require.Equal(t, http.StatusAccepted, c.Do(t, http.MethodDelete, failing, "").StatusCode)
+	gone := c.Do(t, http.MethodGet, failing, "")
+	gone.Refused(t, http.StatusNotFound)
+	require.Empty(t, gone.Header.Get("X-Export-Status"))
+	require.Empty(t, c.Do(t, http.MethodGet, "/fhir/$export?_type=Device", "", apitest.Async, apitest.FHIR).Header.Get("Preference-Applied"))
+}

@@ -32,7 +32,7 @@ func cors(origins []string, next http.Handler) http.Handler {
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
-		h.Set("Access-Control-Expose-Headers", "Content-Location, Content-Range, ETag, Expires, Location, Repr-Digest, Retry-After, WWW-Authenticate, X-Progress")
+		h.Set("Access-Control-Expose-Headers", "Content-Location, Content-Range, ETag, Expires, Location, Preference-Applied, Repr-Digest, Retry-After, WWW-Authenticate, X-Export-Status, X-Progress")
 		next.ServeHTTP(w, r)
 	})
 }

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -265,6 +266,22 @@ func NewServer(dir, base string) (*Server, error) {
 		return nil, err
 	}
 	return &Server{root, dir}, nil
+}
+
+// ServeTLS makes a certificate for an HTTPS server at an address, and returns the paths of it and its key.
+func (s *Server) ServeTLS(at net.IP) (cert, key string, err error) {
+	own, err := s.Root.Issue(Request{Name: "PDex Bulk Exchange", Edit: func(t *x509.Certificate) {
+		t.IPAddresses, t.ExtKeyUsage = []net.IP{at}, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	}})
+	if err != nil {
+		return "", "", err
+	}
+	private, err := KeyPEM(own.Key)
+	if err != nil {
+		return "", "", err
+	}
+	err = write(s.Dir, map[string][]byte{"tls.pem": PEM(own.Chain...), "tls-key.pem": private})
+	return filepath.Join(s.Dir, "tls.pem"), filepath.Join(s.Dir, "tls-key.pem"), err
 }
 
 // keptRoot returns the authority that is kept in a folder, after making it when there is none.

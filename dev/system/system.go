@@ -8,6 +8,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -235,16 +237,42 @@ func (s *System) StartSecondAPI(ctx context.Context) (root string, _ *Program, e
 	return "http://" + listen, p, err
 }
 
+// StartTLSAPI starts another api beside the first, which ends TLS itself, with a certificate of the UDAP community's. It returns the root
+// of its URLs and whom to trust.
+func (s *System) StartTLSAPI(ctx context.Context) (root string, trust *x509.CertPool, _ *Program, err error) {
+	port, err := freePort(ctx, 0, 0)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	cert, key, err := s.UDAP.ServeTLS(net.IPv4(127, 0, 0, 1))
+	if err != nil {
+		return "", nil, nil, err
+	}
+	trust = x509.NewCertPool()
+	trust.AddCert(s.UDAP.Root.Cert)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trust, MinVersion: tls.VersionTLS12}}
+	defer transport.CloseIdleConnections()
+	listen := "127.0.0.1:" + strconv.Itoa(port)
+	p, err := s.startAsking(ctx, &http.Client{Transport: transport}, "api-tls", "api", "https://"+listen,
+		"PDEX_LISTEN="+listen, "PDEX_TLS_CERT_FILE="+cert, "PDEX_TLS_KEY_FILE="+key)
+	return "https://" + listen, trust, p, err
+}
+
 // start starts a program and waits until it is ready. One that never becomes ready ends with the stack.
 func (s *System) start(ctx context.Context, name, binary, health string, env ...string) (*Program, error) {
+	return s.startAsking(ctx, http.DefaultClient, name, binary, health, env...)
+}
+
+// startAsking is start with the client to ask by whether the program is ready.
+func (s *System) startAsking(ctx context.Context, c *http.Client, name, binary, health string, env ...string) (*Program, error) {
 	p, err := s.Stack.Child(context.WithoutCancel(ctx), name, filepath.Join(s.bin, binary), nil, slices.Concat(s.env, env), "")
 	if err != nil {
 		return nil, err
 	}
-	return &Program{p, health}, s.ready(ctx, p, health+"/readyz")
+	return &Program{p, health}, s.ready(ctx, c, p, health+"/readyz")
 }
 
-func (s *System) ready(ctx context.Context, p *child.Process, url string) error {
+func (s *System) ready(ctx context.Context, c *http.Client, p *child.Process, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -254,7 +282,7 @@ func (s *System) ready(ctx context.Context, p *child.Process, url string) error 
 		if err != nil {
 			return err
 		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
+		if resp, err := c.Do(req); err == nil {
 			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
 				return nil

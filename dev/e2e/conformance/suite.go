@@ -3,6 +3,7 @@ package conformance
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -49,7 +50,8 @@ type Options struct {
 }
 
 // FromEnv returns the options that the environment asks for: PDEX_CONFORMANCE_URL, with PDEX_CONFORMANCE_CLIENT,
-// PDEX_CONFORMANCE_KEY (a file with a private JSON Web Key) and PDEX_CONFORMANCE_GROUP.
+// PDEX_CONFORMANCE_KEY (a file with a private JSON Web Key, or what "make run" keeps of a partner, which names the client too) and
+// PDEX_CONFORMANCE_GROUP.
 func FromEnv() (Options, error) {
 	o := Options{
 		BaseURL: os.Getenv("PDEX_CONFORMANCE_URL"), ClientID: os.Getenv("PDEX_CONFORMANCE_CLIENT"),
@@ -61,6 +63,13 @@ func FromEnv() (Options, error) {
 	text, err := os.ReadFile(os.Getenv("PDEX_CONFORMANCE_KEY"))
 	if err != nil {
 		return o, fmt.Errorf("read the key of PDEX_CONFORMANCE_KEY: %w", err)
+	}
+	var kept struct {
+		ClientID string          `json:"clientId"`
+		Key      json.RawMessage `json:"key"`
+	}
+	if json.Unmarshal(text, &kept) == nil && len(kept.Key) > 0 {
+		o.ClientID, text = cmp.Or(o.ClientID, kept.ClientID), kept.Key
 	}
 	if o.Key, err = client.ParseKey(text); err != nil {
 		return o, fmt.Errorf("read the key of PDEX_CONFORMANCE_KEY: %w", err)
