@@ -135,8 +135,16 @@ type ExportParams struct {
 	// OrganizeBy is "Patient" for files in which each patient's resources stand together, under a header, and "" for files of one
 	// resource type each.
 	OrganizeBy string `json:"organizeBy,omitempty"`
+	// Pages lets the manifest of the job come in pages.
+	Pages bool `json:"pages,omitempty"`
 	// Ignored names the parameters that a client which prefers leniency gave in vain. Its manifest says so.
 	Ignored []string `json:"ignored,omitempty"`
+}
+
+// InPages reports whether the manifest of a job that has been read from the store may come in pages.
+func (j *Job) InPages() bool {
+	var p ExportParams
+	return !j.Operation.IsMatch() && json.Unmarshal(j.Params, &p) == nil && p.Pages
 }
 
 // OrganizedBy is ExportParams.OrganizeBy of an export that has been read from the store, and "" of any other job.

@@ -49,6 +49,8 @@ type Service struct {
 	MaxMembers int
 	MaxBody    int64
 	MaxBundle  int
+	// ManifestFiles is how many files a page of a manifest names, where the client allows pages.
+	ManifestFiles int
 	// ConsentBody bounds a Consent, in bytes.
 	ConsentBody int64
 	// KickoffBody bounds the Parameters of an export kick-off, in bytes.
@@ -184,6 +186,7 @@ func exportParameters(group bool) []*huma.Param {
 		queryParameter("_elements", "root elements to keep, as element or Type.element, separated by commas; may be repeated"),
 		queryParameter("includeAssociatedData", "LatestProvenanceResources or RelevantProvenanceResources"),
 		queryParameter("organizeOutputBy", "Patient: each patient's resources together, headed by a Parameters resource; NDJSON alone"),
+		queryParameter("allowPartialManifests", "true: the manifest of very many files comes in pages, each with a link to the next"),
 	}
 	if group {
 		params = append([]*huma.Param{pathParameter("id", "Group id")}, params...)

@@ -217,7 +217,10 @@ func bodyParameters(body []byte) ([]parameter, error) {
 		if p.Name == "" {
 			return nil, models.Errorf(models.KindInvalid, "a parameter needs a name").At(where)
 		}
-		value, text := p.Text() // "" for values that are neither a string nor a Reference
+		value, text := p.Text() // "" for values that are neither a string, a boolean nor a Reference
+		if p.ValueType == "Boolean" {
+			value = string(p.Value)
+		}
 		if ref := new(fhir.Reference); !text && p.Name == "patient" && json.Unmarshal(p.Value, ref) == nil {
 			value = ref.Reference
 		}

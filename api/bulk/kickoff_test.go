@@ -130,7 +130,9 @@ func TestKickOffForms(t *testing.T) {
 		{"organized by Patient in a body", payer, "POST", group + "/$export", `{"resourceType":"Parameters","parameter":[{"name":"organizeOutputBy","valueString":"Patient"}]}`, nil, models.ExportParams{GroupID: "x", OrganizeBy: "Patient"}, models.OpGroupExport},
 		{"lenient", backend, "GET", "/fhir/Patient/$export?organizeOutputBy=Group&foo=1&bar=1&foo=2&9=9&_type=Patient,Basics", "", []string{"Prefer: handling=lenient"}, models.ExportParams{Types: codes("Patient"), Ignored: []string{"organizeOutputBy", "foo", "bar", "", "_type"}}, models.OpPatientExport},
 		{"lenient, no type left", backend, "GET", "/fhir/$export?_type=Basics", "", []string{`Prefer: handling="lenient"`}, models.ExportParams{Types: []int16{0}, Ignored: []string{"_type"}}, models.OpSystemExport},
-		{"lenient in a body", backend, "POST", "/fhir/$export", `{"resourceType":"Parameters","parameter":[{"name":"organizeOutputBy","valueString":"Group"},{"name":"allowPartialManifests","valueBoolean":true}]}`, []string{"Prefer: handling=lenient"}, models.ExportParams{Ignored: []string{"organizeOutputBy"}}, models.OpSystemExport},
+		{"lenient in a body", backend, "POST", "/fhir/$export", `{"resourceType":"Parameters","parameter":[{"name":"organizeOutputBy","valueString":"Group"},{"name":"allowPartialManifests","valueBoolean":true}]}`, []string{"Prefer: handling=lenient"}, models.ExportParams{Ignored: []string{"organizeOutputBy"}, Pages: true}, models.OpSystemExport},
+		{"pages", backend, "GET", "/fhir/$export?allowPartialManifests=true", "", nil, models.ExportParams{Pages: true}, models.OpSystemExport},
+		{"no pages", backend, "GET", "/fhir/$export?allowPartialManifests=false", "", nil, models.ExportParams{}, models.OpSystemExport},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -156,7 +156,7 @@ func (a *asked) take(p *models.ExportParams, g parameter, again bool) (known boo
 	case "organizeOutputBy":
 		err = a.organize(p, value)
 	case "allowPartialManifests":
-		// A manifest that is not partial is what a server may always give.
+		p.Pages, err = yes(value)
 	case "_format":
 		err = oneOf(jsonFormats, value, "answers are application/fhir+json")
 	case "_since":
@@ -185,6 +185,14 @@ func oneOf(allowed []string, value, refusal string) *models.Error {
 		return nil
 	}
 	return models.Errorf(models.KindInvalid, "%s", refusal)
+}
+
+// yes reads a boolean.
+func yes(value string) (bool, *models.Error) {
+	if value != "true" && value != "false" {
+		return false, models.Errorf(models.KindInvalid, "must be true or false")
+	}
+	return value == "true", nil
 }
 
 // format reads _outputFormat. Parquet is for $export alone: ATR and PDex define NDJSON.

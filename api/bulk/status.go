@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"pdexbulk/api/auth"
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
+	"pdexbulk/models/manifest"
 	"pdexbulk/workflows"
 )
 
@@ -33,9 +35,11 @@ const (
 	separateStarted = "respond-async, " + separateStatus
 )
 
+func separate(r *http.Request) bool { return r.URL.Query().Get(separateMark) == separateMarkIs }
+
 // told is the status that tells a client of a job's.
 func told(w http.ResponseWriter, r *http.Request, job int) int {
-	if r.URL.Query().Get(separateMark) != separateMarkIs {
+	if !separate(r) {
 		return job
 	}
 	w.Header().Set(exportStatus, strconv.Itoa(job)+" "+http.StatusText(job))
@@ -45,12 +49,20 @@ func told(w http.ResponseWriter, r *http.Request, job int) int {
 // status answers a poll (Bulk Data Access 2.0.0, "Bulk Data Status Request").
 func (s *Service) status(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
 	id := r.PathValue("job")
-	if early := s.polls.wait(caller.ClientID, id, s.now()); early > 0 {
-		return models.Errorf(models.KindThrottled, "this job is polled too often; wait as long as Retry-After says. The job goes on").Wait(early)
+	pages := r.URL.Query().Has("page")
+	if !pages {
+		if err := s.inTime(caller, id); err != nil {
+			return err
+		}
 	}
 	job, err := s.ownJob(r.Context(), caller, id)
 	if err != nil {
 		return err
+	}
+	if pages && !job.State.Done() { // whoever turns the pages of a finished manifest is not polling
+		if err := s.inTime(caller, id); err != nil {
+			return err
+		}
 	}
 	if err := covers(caller, job); err != nil {
 		return err
@@ -81,6 +93,14 @@ func (s *Service) status(w http.ResponseWriter, r *http.Request, caller *auth.Ca
 		return s.tellFailed(w, r, job)
 	}
 	return s.inProgress(w, r, job)
+}
+
+// inTime refuses a poll that comes too early.
+func (s *Service) inTime(caller *auth.Caller, jobID string) error {
+	if early := s.polls.wait(caller.ClientID, jobID, s.now()); early > 0 {
+		return models.Errorf(models.KindThrottled, "this job is polled too often; wait as long as Retry-After says. The job goes on").Wait(early)
+	}
+	return nil
 }
 
 // tellFailed answers that a job has failed.
@@ -148,10 +168,15 @@ func (s *Service) complete(w http.ResponseWriter, r *http.Request, job *models.J
 	} else if whole != nil {
 		return s.parameters(w, r, job, whole)
 	}
+	files, next, err := s.page(r, job, files)
+	if err != nil {
+		return err
+	}
 	m, expires, err := s.manifest(r.Context(), job, files)
 	if err != nil {
 		return err
 	}
+	m.Link = next
 	body, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("write manifest: %w", err)
@@ -161,6 +186,43 @@ func (s *Service) complete(w http.ResponseWriter, r *http.Request, job *models.J
 	}
 	answer.Write(w, told(w, r, http.StatusOK), "application/json", body)
 	return nil
+}
+
+// page returns the files that the asked for page of a job's manifest names, and what leads to the page that follows. A manifest has pages
+// when the client allows partial ones (Bulk Data Access 3.0.0, "allowPartialManifests"); each is the same whenever it is asked for.
+func (s *Service) page(r *http.Request, job *models.Job, files []models.JobFile) ([]models.JobFile, []manifest.Link, error) {
+	if !job.InPages() {
+		return files, nil, nil
+	}
+	query := r.URL.Query()
+	n := 1
+	if text := query.Get("page"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil {
+			n = 0
+		}
+	}
+	page, more, ok := manifest.Page(files, n, s.ManifestFiles)
+	if !ok {
+		return nil, nil, models.Errorf(models.KindNotFound, "the manifest has no such page").At("page")
+	}
+	for i := range page {
+		// What is learned when a file is fetched would change a page that somebody has.
+		if page[i].Format != models.FormatParquet {
+			page[i].IdentitySHA256 = nil
+		}
+		if page[i].Format == models.FormatDeflate {
+			page[i].GzipSHA256 = nil
+		}
+	}
+	if !more {
+		return page, nil, nil
+	}
+	query = url.Values{"page": {strconv.Itoa(n + 1)}}
+	if separate(r) {
+		query.Set(separateMark, separateMarkIs)
+	}
+	return page, []manifest.Link{{Relation: "next", URL: s.statusURL(job.ID) + "?" + query.Encode()}}, nil
 }
 
 func (s *Service) inProgress(w http.ResponseWriter, r *http.Request, job *models.Job) error {

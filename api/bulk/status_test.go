@@ -262,3 +262,68 @@ func TestSeparateExportStatus(t *testing.T) {
 	require.Empty(t, gone.Header.Get("X-Export-Status"))
 	require.Empty(t, c.Do(t, http.MethodGet, "/fhir/$export?_type=Device", "", apitest.Async, apitest.FHIR).Header.Get("Preference-Applied"))
 }
+
+// Who allows partial manifests gets pages, each with a link to the next; who does not gets all at once.
+func TestManifestInPages(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, func(_ *boot.Process, cfg *server.Config) { cfg.ManifestFiles, cfg.PollBurst = 2, 3 })
+	c := a.Client(t, "backend", models.ClientBackend, "")
+	var files []models.JobFile
+	for range 4 {
+		files = append(files, models.JobFile{Kind: "output", Type: "Patient", Lines: 1, RawLen: 3, PackedLen: 3, Format: models.FormatDeflate})
+	}
+	files = append(files, models.JobFile{Kind: "error", Type: "OperationOutcome", Lines: 1, RawLen: 3, PackedLen: 3})
+	type page struct {
+		TransactionTime, Request string
+		Output, Deleted, Error   []struct{ URL string }
+		Link                     []struct{ Relation, URL string }
+	}
+	read := func(url string) (p page) {
+		resp := c.Do(t, http.MethodGet, url, "")
+		require.Equal(t, http.StatusOK, resp.StatusCode, resp.Text)
+		require.NoError(t, json.Unmarshal([]byte(resp.Text), &p))
+		return p
+	}
+	whole := c.KickOff(t, http.MethodGet, "/fhir/$export?_type=Patient", "")
+	complete(t, c, whole, time.Now().Add(time.Hour), files...)
+	p := read("/fhir/bulk-status/" + whole.ID + "?page=2")
+	require.Len(t, p.Output, 4)
+	require.Empty(t, p.Link)
+
+	job := c.KickOff(t, http.MethodGet, "/fhir/$export?_type=Patient&allowPartialManifests=true", "")
+	other := c.KickOff(t, http.MethodGet, "/fhir/$export?_type=Device&allowPartialManifests=true", "")
+	for _, want := range []int{202, 202, 202, 429, 429} {
+		require.Equal(t, want, c.Do(t, http.MethodGet, "/fhir/bulk-status/"+other.ID+"?page=1", "").StatusCode, "none while it runs")
+	}
+	complete(t, c, job, time.Now().Add(time.Hour), files...)
+	seen := map[string]bool{}
+	own := "/fhir/bulk-status/" + job.ID + "?page=1"
+	at := func(n string) string { return strings.TrimSuffix(own, "1") + n }
+	for i, want := range []struct{ output, errors int }{{2, 0}, {2, 0}, {0, 1}} {
+		p := read(at(strconv.Itoa(i+1) + "&status=separate"))
+		require.Equal(t, read(own).TransactionTime, p.TransactionTime)
+		require.Len(t, p.Output, want.output)
+		require.Len(t, p.Error, want.errors)
+		for _, f := range append(p.Output, p.Error...) {
+			seen[f.URL] = true
+		}
+		if i == 2 {
+			require.Empty(t, p.Link)
+			continue
+		}
+		require.Equal(t, "next", p.Link[0].Relation)
+		require.Equal(t, c.Base+"/bulk-status/"+job.ID+"?page="+strconv.Itoa(i+2)+"&status=separate", p.Link[0].URL)
+	}
+	require.Len(t, seen, 5)
+	require.Equal(t, read(own), read("/fhir/bulk-status/"+job.ID))
+	before := c.Do(t, http.MethodGet, own, "").Text
+	for _, gzip := range []bool{true, false} {
+		require.NoError(t, c.Store.SaveDigest(t.Context(), job.ID, 0, gzip, []byte("learned later")))
+	}
+	require.Equal(t, before, c.Do(t, http.MethodGet, own, "").Text, "a page never changes")
+	for _, n := range []string{"0", "-1", "4", "x", "99999999999999999999"} {
+		require.Equal(t, "page", c.Do(t, http.MethodGet, at(n), "").Refused(t, http.StatusNotFound).At())
+	}
+	a.Client(t, "other", models.ClientBackend, "").Do(t, http.MethodGet, at("2"), "").Refused(t, http.StatusNotFound)
+	c.Do(t, http.MethodGet, "/fhir/$export?allowPartialManifests=yes", "", apitest.Async, apitest.FHIR).Refused(t, http.StatusBadRequest)
+}

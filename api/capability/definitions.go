@@ -51,7 +51,7 @@ var exportInput = []parameter{
 	in("_elements", "string", 0, "*", "Root elements to keep, as element or Type.element."),
 	in("includeAssociatedData", "code", 0, "*", "LatestProvenanceResources or RelevantProvenanceResources. Of both the second holds."),
 	in("organizeOutputBy", "string", 0, "1", "Patient: each patient's resources together, headed by a Parameters resource. NDJSON alone."),
-	in("allowPartialManifests", "boolean", 0, "1", "Taken and not acted on: a manifest is always whole."),
+	in("allowPartialManifests", "boolean", 0, "1", "A finished manifest of very many files comes in pages, each with a link to the next. While the job runs there is none."),
 }
 
 var (

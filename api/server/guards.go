@@ -76,6 +76,7 @@ func (c *Config) checkLimits() error {
 		"PDEX_MATCH_BUNDLE":          c.Bundle < 1 || c.Bundle > models.MaxMemberBundle,
 		"PDEX_MATCH_BODY":            c.MaxBody < 1,
 		"PDEX_MATCH_MEMBERS":         c.MaxMembers < 1,
+		"PDEX_MANIFEST_FILES":        c.ManifestFiles < 1,
 		"PDEX_UPLOAD_BODY":           c.UploadBody < 1,
 		"PDEX_BODY_TIMEOUT":          c.BodyTime <= 0,
 		"PDEX_BODY_RATE":             c.BodyRate < 1,

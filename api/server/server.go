@@ -29,19 +29,20 @@ import (
 
 // Config is what the api is told beyond what every process is.
 type Config struct {
-	AdminToken   boot.Secret `env:"PDEX_ADMIN_TOKEN" help:"bearer token of the admin API; empty closes it"`
-	OpenJobs     int         `env:"PDEX_OPEN_JOBS" envDefault:"4" help:"unfinished jobs of one operation a client may have; 0 means no limit"`
-	PollBurst    int         `env:"PDEX_POLL_BURST" envDefault:"20" help:"polls of one running job that may come at once, beyond two a second; 0 means no limit"`
-	MaxMembers   int         `env:"PDEX_MATCH_MEMBERS" envDefault:"100000" help:"people one match request may ask for"`
-	MaxBody      int64       `env:"PDEX_MATCH_BODY" envDefault:"1073741824" help:"bytes one match request may have"`
-	KickoffBody  int64       `env:"PDEX_KICKOFF_BODY" envDefault:"1048576" help:"bytes the Parameters of one export kick-off may have"`
-	AdminBody    int64       `env:"PDEX_ADMIN_BODY" envDefault:"1048576" help:"bytes that one request of the admin API must stay below, but for uploads of lists"`
-	Bundle       int         `env:"PDEX_MATCH_BUNDLE" envDefault:"4194304" help:"bytes one MemberBundle of a match request may have, at most 16777216"`
-	ConsentBody  int64       `env:"PDEX_CONSENT_BODY" envDefault:"262144" help:"bytes one Consent may have"`
-	TokenBody    int64       `env:"PDEX_TOKEN_BODY" envDefault:"65536" help:"bytes the form of a request for a token, or about one, may have"`
-	RegisterBody int64       `env:"PDEX_REGISTRATION_BODY" envDefault:"524288" help:"bytes one registration of a client by itself may have"`
-	UploadBody   int64       `env:"PDEX_UPLOAD_BODY" envDefault:"4294967296" help:"bytes one upload of a list to the admin API may have; it goes to the file store as it comes"`
-	Parallel     int         `env:"PDEX_RUN_PARALLEL" envDefault:"4" help:"activities one run may have in flight"`
+	AdminToken    boot.Secret `env:"PDEX_ADMIN_TOKEN" help:"bearer token of the admin API; empty closes it"`
+	OpenJobs      int         `env:"PDEX_OPEN_JOBS" envDefault:"4" help:"unfinished jobs of one operation a client may have; 0 means no limit"`
+	PollBurst     int         `env:"PDEX_POLL_BURST" envDefault:"20" help:"polls of one running job that may come at once, beyond two a second; 0 means no limit"`
+	MaxMembers    int         `env:"PDEX_MATCH_MEMBERS" envDefault:"100000" help:"people one match request may ask for"`
+	MaxBody       int64       `env:"PDEX_MATCH_BODY" envDefault:"1073741824" help:"bytes one match request may have"`
+	KickoffBody   int64       `env:"PDEX_KICKOFF_BODY" envDefault:"1048576" help:"bytes the Parameters of one export kick-off may have"`
+	AdminBody     int64       `env:"PDEX_ADMIN_BODY" envDefault:"1048576" help:"bytes that one request of the admin API must stay below, but for uploads of lists"`
+	Bundle        int         `env:"PDEX_MATCH_BUNDLE" envDefault:"4194304" help:"bytes one MemberBundle of a match request may have, at most 16777216"`
+	ConsentBody   int64       `env:"PDEX_CONSENT_BODY" envDefault:"262144" help:"bytes one Consent may have"`
+	TokenBody     int64       `env:"PDEX_TOKEN_BODY" envDefault:"65536" help:"bytes the form of a request for a token, or about one, may have"`
+	RegisterBody  int64       `env:"PDEX_REGISTRATION_BODY" envDefault:"524288" help:"bytes one registration of a client by itself may have"`
+	UploadBody    int64       `env:"PDEX_UPLOAD_BODY" envDefault:"4294967296" help:"bytes one upload of a list to the admin API may have; it goes to the file store as it comes"`
+	ManifestFiles int         `env:"PDEX_MANIFEST_FILES" envDefault:"1000" help:"files that one page of a manifest names, for clients that allow pages by allowPartialManifests"`
+	Parallel      int         `env:"PDEX_RUN_PARALLEL" envDefault:"4" help:"activities one run may have in flight"`
 
 	UDAPCert        string        `env:"PDEX_UDAP_CERT_FILE" help:"PEM file of the certificate, with its chain, that UDAP metadata are signed with; it must have PDEX_BASE_URL as a URI among its subject alternative names; read again when it changes; empty turns UDAP off"`
 	UDAPKey         string        `env:"PDEX_UDAP_KEY_FILE" help:"PEM file of its RSA key"`
@@ -173,7 +174,7 @@ func assemble(p *boot.Process, cfg *Config) (*server, error) {
 	exchange := &bulk.Service{
 		Store: p.Store, Files: p.Blob, Temporal: p.Temporal, TaskQueue: p.Config.Temporal.TaskQueue, Auth: tokens, Log: p.Log,
 		Base: p.Config.HTTP.BaseURL, Limits: limits, OpenJobs: cfg.OpenJobs, MaxMembers: cfg.MaxMembers, MaxBody: cfg.MaxBody, MaxBundle: cfg.Bundle,
-		KickoffBody: cfg.KickoffBody, ConsentBody: cfg.ConsentBody,
+		ManifestFiles: cfg.ManifestFiles, KickoffBody: cfg.KickoffBody, ConsentBody: cfg.ConsentBody,
 		PollBurst: cfg.PollBurst, Presign: cfg.Presign, Admit: newBuckets(cfg.ClientRate, cfg.ClientBurst).admit,
 		MatchFailures: cfg.MatchFailures, MatchWindow: cfg.MatchWindow,
 	}

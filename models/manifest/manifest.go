@@ -22,6 +22,25 @@ type Manifest struct {
 	Output            []File `json:"output"`
 	Deleted           []File `json:"deleted"`
 	Error             []File `json:"error"`
+	// Link leads to the manifest of the files that follow (Bulk Data Access 3.0.0, "link").
+	Link []Link `json:"link,omitempty"`
+}
+
+// Link is where something else about the job is.
+type Link struct {
+	Relation string `json:"relation"` // next
+	URL      string `json:"url"`
+}
+
+// Page returns those of a job's files that page n of its manifest names, of at most size files, and whether there are more. Pages count from
+// 1. ok is false when there is no such page; there always is a first.
+func Page(files []models.JobFile, n, size int) (page []models.JobFile, more, ok bool) {
+	if n < 1 || n > 1 && (n-1) >= (len(files)+size-1)/size {
+		return nil, false, false
+	}
+	from := (n - 1) * size
+	upTo := min(from+size, len(files))
+	return files[from:upTo], upTo < len(files), true
 }
 
 // File is one file of the manifest.

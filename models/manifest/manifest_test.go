@@ -2,10 +2,12 @@ package manifest_test
 
 import (
 	"encoding/json"
+	"math"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"pdexbulk/models"
 	"pdexbulk/models/manifest"
@@ -75,4 +77,32 @@ func TestBuildOfNothing(t *testing.T) {
 	got, err := json.Marshal(manifest.Build(&models.Job{TransactionTime: new(time.Unix(0, 0))}, nil, base))
 	require.NoError(t, err)
 	require.JSONEq(t, `{"transactionTime": "1970-01-01T00:00:00.000Z", "request": "", "requiresAccessToken": true, "output": [], "deleted": [], "error": []}`, string(got))
+}
+
+// Pages hold every file once and in order, all but the last are full, and no other page is there.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		files := make([]models.JobFile, rapid.IntRange(0, 40).Draw(t, "files"))
+		for i := range files {
+			files[i].File = i
+		}
+		size := rapid.IntRange(1, 12).Draw(t, "size")
+		got := []models.JobFile{}
+		for n := 1; ; n++ {
+			page, more, ok := manifest.Page(files, n, size)
+			require.True(t, ok)
+			require.True(t, len(page) == size || !more && len(page) <= size && (n == 1 || len(page) > 0))
+			if got = append(got, page...); !more {
+				_, _, ok = manifest.Page(files, n+1, size)
+				require.False(t, ok)
+				break
+			}
+		}
+		require.Equal(t, files, got)
+		for _, n := range []int{0, -1, math.MaxInt} {
+			_, _, ok := manifest.Page(files, n, size)
+			require.False(t, ok)
+		}
+	})
 }

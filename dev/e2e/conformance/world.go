@@ -105,7 +105,7 @@ func (w *world) start(ctx context.Context) (err error) {
 		Stack:       stack.Options{Ephemeral: true, Out: io.Discard, DatabaseURL: w.postgres.URL("")},
 		ImportRoots: []string{data}, Port: port, Binaries: bin,
 		Env: []string{
-			"PDEX_FILE_RETENTION=" + retention.String(), fmt.Sprint("PDEX_MATCH_MEMBERS=", matchMembers), fmt.Sprint("PDEX_MATCH_FAILURES=", matchFailures),
+			"PDEX_MANIFEST_FILES=4", "PDEX_FILE_RETENTION=" + retention.String(), fmt.Sprint("PDEX_MATCH_MEMBERS=", matchMembers), fmt.Sprint("PDEX_MATCH_FAILURES=", matchFailures),
 		},
 	}))
 	if err != nil {
