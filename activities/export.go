@@ -106,7 +106,13 @@ func (a *Activities) plan(ctx context.Context, job *models.Job, p models.ExportP
 			return nil
 		}
 	}
-	if err := a.Store.Loads(ctx, p.GroupID, p.Types, onlyMembers(p), *job.TransactionTime, collect(false)); err != nil {
+	frozen := frozenRoster(job, p)
+	if frozen != "" {
+		if err := a.Store.FreezeRoster(ctx, job.ID, p.GroupID); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.Store.Loads(ctx, p.GroupID, frozen, p.Types, onlyMembers(p), *job.TransactionTime, collect(false)); err != nil {
 		return nil, err
 	}
 	if job.Operation == models.OpSystemExport && p.OrganizeBy == "" {
@@ -115,7 +121,7 @@ func (a *Activities) plan(ctx context.Context, job *models.Job, p models.ExportP
 		}
 	}
 	chunks := joinAtoms(job.ID, atoms)
-	if len(chunks) > 0 && p.OrganizeBy == "" && (supports(job, p) || transmits(p)) {
+	if p.OrganizeBy == "" && (len(chunks) > 0 && (supports(job, p) || transmits(p)) || p.WithList) {
 		chunks = append(chunks, closingChunk(job, len(chunks)))
 	}
 	return chunks, a.Store.SavePlan(ctx, job.ID, chunks)
@@ -339,7 +345,7 @@ func (e *chunkExport) roster(view *store.Snapshot) (map[uuid.UUID]*access, error
 	if e.chunk.Members == 0 {
 		return nil, nil
 	}
-	entries, err := view.Roster(e.params.GroupID, e.chunk, onlyMembers(e.params))
+	entries, err := view.Roster(e.params.GroupID, frozenRoster(e.job, e.params), e.chunk, onlyMembers(e.params))
 	if err != nil {
 		return nil, err
 	}

@@ -43,8 +43,12 @@ func isClosing(job *models.Job, c store.Chunk) bool {
 
 // close writes the closing chunk. Where nothing else leaves, there is no transmission to tell of.
 func (e *chunkExport) close(ctx context.Context, view *store.Snapshot) error {
+	attributed, err := e.list(ctx, view)
+	if err != nil {
+		return err
+	}
 	if supports(e.job, e.params) {
-		if err := e.support(ctx, view); err != nil {
+		if err := e.support(ctx, view, attributed); err != nil {
 			return err
 		}
 	}
@@ -101,8 +105,8 @@ func (e *chunkExport) referLines(row *store.Row, sum segment.Sum) (err error) {
 	return nil
 }
 
-// support writes the shared resources that the job's other chunks refer to, and those that these refer to in turn.
-func (e *chunkExport) support(ctx context.Context, view *store.Snapshot) error {
+// support writes the shared resources that the job's other chunks refer to, further ones, and those that these refer to in turn.
+func (e *chunkExport) support(ctx context.Context, view *store.Snapshot, further []string) error {
 	pending, err := e.a.Store.ExportReferences(ctx, e.job.ID)
 	if err != nil {
 		return err
@@ -117,6 +121,7 @@ func (e *chunkExport) support(ctx context.Context, view *store.Snapshot) error {
 	for _, ref := range secret {
 		seen[ref] = !slices.Contains(pending, ref)
 	}
+	pending = append(pending, further...)
 	for len(pending) > 0 {
 		activity.RecordHeartbeat(ctx, len(seen))
 		want := map[string]bool{}

@@ -418,7 +418,7 @@ func TestManyChunksMakeFewFiles(t *testing.T) {
 	job, err := b.Store.Job(t.Context(), id)
 	require.NoError(t, err)
 	var plan []store.Chunk
-	require.NoError(t, b.Store.Loads(t.Context(), "", nil, nil, *job.TransactionTime, func(l store.Load) error {
+	require.NoError(t, b.Store.Loads(t.Context(), "", "", nil, nil, *job.TransactionTime, func(l store.Load) error {
 		plan = append(plan, store.Chunk{JobID: id, Chunk: len(plan), Lo: l.Member, Hi: l.Member, Members: 1, Planned: l.Lines})
 		return nil
 	}))

@@ -16,6 +16,10 @@ const (
 	OpSystemExport        Operation = "export"
 	OpPatientExport       Operation = "patient-export"
 	OpGroupExport         Operation = "group-export"
+
+	// These are done at once and make no job; tokens name them.
+	OpMemberAdd    Operation = "member-add"
+	OpMemberRemove Operation = "member-remove"
 )
 
 // IsMatch reports whether a job of the operation looks for members and makes Groups, rather than exports data.
@@ -121,6 +125,10 @@ type ExportParams struct {
 	// ServiceFrom leaves out what was finished before that day (days since 1970-01-01).
 	ServiceFrom *int32 `json:"serviceFrom,omitempty"`
 	ExportType  string `json:"exportType,omitempty"`
+	// Listed says that the Group is an attribution list, whose members are those of when the export began, WithList that the Group
+	// itself is exported. Types does not have Group then.
+	Listed   bool `json:"listed,omitempty"`
+	WithList bool `json:"withList,omitempty"`
 	// Patients limits the export to these Patient ids; empty means all.
 	Patients []string `json:"patients,omitempty"`
 	// TypeFilter and Elements are the parameters as they were given; they were understood at kick-off.

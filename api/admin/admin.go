@@ -40,6 +40,8 @@ type Service struct {
 	Limits workflows.Limits
 	// MaxBody is how many bytes a request, but for an upload, must stay below. UploadBody bounds an upload.
 	MaxBody, UploadBody int64
+	// HolderIDs identify the payer that holds the data, each "system|value".
+	HolderIDs []string
 	// Attempts, unless nil, bounds how often somebody may try tokens that are none.
 	Attempts Attempts
 	// Audit is where changes are recorded, Sealer what chains and verifies the log.
@@ -84,6 +86,7 @@ func (s *Service) AddRoutes(api huma.API) {
 	s.addProgrammeRoutes(api, op)
 	s.addRelationshipRoutes(api, op)
 	s.addListRoutes(api, op)
+	s.addAttributionRoutes(api, op)
 }
 
 // Page is the paging of a list.

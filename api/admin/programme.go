@@ -13,8 +13,8 @@ import (
 	"github.com/google/uuid"
 
 	"pdexbulk/models"
+	"pdexbulk/models/attribution"
 	"pdexbulk/models/fhir"
-	"pdexbulk/models/match"
 	"pdexbulk/models/store"
 )
 
@@ -108,24 +108,11 @@ func (s *Service) searchMembers(ctx context.Context, in *struct{ Body memberSear
 
 // searchCard finds who has a number on a card: one member, or a family. More than store.MaxCrowd have none in common.
 func (s *Service) searchCard(ctx context.Context, number string) (*listOf[memberView], error) {
-	asked := match.ByCard(number)
-	found, err := s.Store.Candidates(ctx, []store.Probe{{Keys: asked.Keys()}})
+	held, err := attribution.CardHolders(ctx, s.Store, number)
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
-	var ids []uuid.UUID
-	for _, c := range found {
-		for _, record := range c.Parts { // keys are hashes; the records say what is on the cards
-			p, err := match.ParseRecord(record)
-			if err != nil {
-				return nil, s.fault(ctx, err)
-			}
-			if p.HasCard(asked) {
-				ids = append(ids, c.Member)
-				break
-			}
-		}
-	}
+	ids := held[0]
 	patients, err := s.Store.PatientIDs(ctx, ids)
 	if err != nil {
 		return nil, s.fault(ctx, err)

@@ -63,6 +63,12 @@ func (c *Caller) MaySearch(resourceType string) bool { return c.Scopes.mayOn(res
 // MayCreate reports whether the caller may create resources of a type (.c). Only Consent can be created.
 func (c *Caller) MayCreate(resourceType string) bool { return c.Scopes.mayOn(resourceType, canCreate) }
 
+// MayReconcile reports whether the caller may change an attribution list of theirs by an operation, member-add or member-remove: by
+// the scope of the operation, or by one to update Groups.
+func (c *Caller) MayReconcile(op models.Operation) bool {
+	return c.Scopes.hasOperation(op) || c.Scopes.mayOn("Group", canUpdate)
+}
+
 // MayOperate reports whether the caller may start a match operation, bulk-member-match or provider-member-match.
 //
 // An operation scope in any of its spellings does it. PDex only proposes those scopes ("Scopes for Operations"), so a

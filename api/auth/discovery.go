@@ -47,7 +47,7 @@ func (s *Server) Discovery(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// supportedScopes are the scopes a client may ask for, in the v2 spelling, and the match operations' canonical URLs.
+// supportedScopes are the scopes a client may ask for, in the v2 spelling, and the canonical URLs of operations.
 func (s *Server) supportedScopes() []string {
 	scopes := []string{"system/*.rs", "system/*.read"}
 	for _, t := range s.cfg.ResourceTypes {
@@ -56,6 +56,8 @@ func (s *Server) supportedScopes() []string {
 	return slices.Concat(scopes, []string{
 		pdex + "OperationDefinition/BulkMemberMatch",
 		pdex + "OperationDefinition/ProviderMemberMatch",
+		atr + "member-add",
+		atr + "member-remove",
 	})
 }
 

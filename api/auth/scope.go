@@ -7,13 +7,14 @@ import (
 	"pdexbulk/models"
 )
 
-// access is what a resource scope lets a client do. Update and delete are never granted, so they have no bit.
+// access is what a resource scope lets a client do. Delete is never granted, so it has no bit.
 type access uint8
 
 const (
 	canRead   access = 1 << iota // r
 	canSearch                    // s
 	canCreate                    // c; of Consent alone, which members' portals send
+	canUpdate                    // u; of Group alone: attribution lists, by the operations that change them
 	canBoth   = canRead | canSearch
 )
 
@@ -29,13 +30,15 @@ type scope struct {
 
 const (
 	pdex     = "http://hl7.org/fhir/us/davinci-pdex/"
+	atr      = "http://hl7.org/fhir/us/davinci-atr/OperationDefinition/"
 	groupTag = "system.Group.u?code=" + pdex + "ValueSet/PDexMultiMemberMatchResultVS|"
 
 	opProviderMemberMatch models.Operation = "provider-member-match"
 )
 
 // operationScopes are the spellings of the two match operations: the canonical URLs of PDex 2.2.0, their lower-case
-// forms of older and uncorrected pages, and the Group scopes as the pages print them.
+// forms of older and uncorrected pages, and the Group scopes as the pages print them. Those of Da Vinci ATR 2.1.0 change
+// attribution lists.
 var operationScopes = map[string]models.Operation{
 	pdex + "OperationDefinition/BulkMemberMatch":       models.OpBulkMemberMatch,
 	pdex + "OperationDefinition/bulk-member-match":     models.OpBulkMemberMatch,
@@ -44,6 +47,9 @@ var operationScopes = map[string]models.Operation{
 
 	groupTag + "match":             models.OpBulkMemberMatch,
 	groupTag + "pdexprovidergroup": opProviderMemberMatch,
+
+	atr + "member-add":    models.OpMemberAdd,
+	atr + "member-remove": models.OpMemberRemove,
 }
 
 // Scopes is an ordered set of scopes the server understands.
@@ -100,12 +106,18 @@ func parseScope(text string) (scope, bool) {
 	switch actions {
 	case "read", "*":
 		sc.access, sc.v1 = canBoth, true
-	case "write":
+	case "write": // of Groups, or of whatever can be written
 		sc.v1 = true
+		if resource == "Group" || resource == "*" {
+			sc.access = canUpdate
+		}
 	default:
 		sc.access, ok = parseActions(actions)
 		if resource != "Consent" {
 			sc.access &^= canCreate
+		}
+		if resource != "Group" {
+			sc.access &^= canUpdate
 		}
 	}
 	return sc, ok
@@ -125,6 +137,8 @@ func parseActions(actions string) (a access, ok bool) {
 			a |= canCreate
 		case 'r':
 			a |= canRead
+		case 'u':
+			a |= canUpdate
 		case 's':
 			a |= canSearch
 		}
@@ -150,16 +164,19 @@ func validResource(name string) bool {
 
 // resourceScope spells a scope; the v1 spelling is used where it was asked for and says the same.
 func resourceScope(resource string, a access, v1 bool) scope {
-	sc := scope{resource: resource, access: a, v1: v1 && a == canBoth}
+	sc := scope{resource: resource, access: a, v1: v1 && (a == canBoth || a == canUpdate)}
 	if sc.v1 {
 		sc.text = "system/" + resource + ".read"
+		if a == canUpdate {
+			sc.text = "system/" + resource + ".write"
+		}
 		return sc
 	}
 	sc.text = "system/" + resource + "."
 	for _, right := range []struct {
 		access
 		letter string
-	}{{canCreate, "c"}, {canRead, "r"}, {canSearch, "s"}} {
+	}{{canCreate, "c"}, {canRead, "r"}, {canUpdate, "u"}, {canSearch, "s"}} {
 		if a&right.access != 0 {
 			sc.text += right.letter
 		}
@@ -180,7 +197,8 @@ func (s Scopes) String() string {
 func (s Scopes) Empty() bool { return len(s.list) == 0 }
 
 // Within narrows what was asked for to what was registered. Only types that the server serves survive, a wildcard asked
-// for by a client registered for some types becomes those types, and writes but to create a Consent are gone. Nothing is ever added.
+// for by a client registered for some types becomes those types, and writes but to create a Consent and to update Groups are gone.
+// Nothing is ever added.
 func (s Scopes) Within(registered Scopes, served map[string]bool) Scopes {
 	var out Scopes
 	seen := map[string]bool{}
@@ -253,7 +271,9 @@ func (s Scopes) hasOperation(op models.Operation) bool {
 	return op != "" && slices.ContainsFunc(s.list, func(sc scope) bool { return sc.operation == op })
 }
 
-// names reports whether a scope is for that type by name, not by wildcard.
+// names reports whether a scope lets that type be read by name, not by wildcard.
 func (s Scopes) names(resourceType string) bool {
-	return slices.ContainsFunc(s.list, func(sc scope) bool { return sc.operation == "" && sc.resource == resourceType })
+	return slices.ContainsFunc(s.list, func(sc scope) bool {
+		return sc.operation == "" && sc.resource == resourceType && sc.access&canBoth != 0
+	})
 }

@@ -18,7 +18,13 @@ func TestParseScopes(t *testing.T) {
 		{"v2 wildcard", "system/*.cruds", "system/*.cruds"},
 		{"v2 single letters", "system/Patient.r system/Coverage.s", "system/Patient.r system/Coverage.s"},
 		{"v1", "system/*.read system/Patient.*", "system/*.read system/Patient.*"},
-		{"v1 write", "system/*.write", ""},
+		{"v1 write", "system/*.write", "system/*.write"},
+		{"v1 write of what is not written", "system/Patient.write", ""},
+		{"update of Groups", "system/Group.u system/Group.write", "system/Group.u system/Group.write"},
+		{"update of others", "system/Patient.u system/*.u", ""},
+		{"member-add", atr + "member-add", atr + "member-add"},
+		{"member-remove", atr + "member-remove", atr + "member-remove"},
+		{"another operation of ATR", atr + "confirm-attribution-list", ""},
 		{"writes only", "system/Patient.cud", ""},
 		{"out of order", "system/Patient.sr", ""},
 		{"letter twice", "system/Patient.rr", ""},
@@ -68,6 +74,11 @@ func TestScopesWithin(t *testing.T) {
 		{"v1 narrowed below read", "system/*.read", "system/Patient.r", "system/Patient.r"},
 		{"v1 all", "system/*.*", "system/*.*", "system/*.read"},
 		{"writes drop off", "system/Patient.cruds", "system/*.cruds", "system/Patient.rs"},
+		{"update within a v1 wildcard", "system/Group.u", "system/*.write", "system/Group.u"},
+		{"v1 wildcard of writes", "system/*.write", "system/*.read system/*.write", "system/*.write"},
+		{"v1 writes narrowed to Groups", "system/*.write", "system/Group.rus", "system/Group.write"},
+		{"reading does not update", "system/Group.rus", "system/*.rs", "system/Group.rs"},
+		{"no writes of what only reads", "system/*.write", "system/*.rs", ""},
 		{"rights narrowed", "system/Patient.rs", "system/Patient.s", "system/Patient.s"},
 		{"rights of two registrations", "system/Patient.rs", "system/Patient.r system/*.s", "system/Patient.rs"},
 		{"no common right", "system/Patient.r", "system/Patient.s", ""},
@@ -134,6 +145,8 @@ func TestMayOperate(t *testing.T) {
 		{"all types and Group, provider", models.ClientProvider, "system/*.read system/Group.read", []models.Operation{provider}},
 		{"all types and Group, backend", models.ClientBackend, "system/*.rs system/Group.rs", nil},
 		{"nothing", models.ClientPayer, "", nil},
+		{"update of Groups matches nobody", models.ClientProvider, "system/*.rs system/Group.u", nil},
+		{"attribution lists match nobody", models.ClientProvider, atr + "member-add " + atr + "member-remove", nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -146,21 +159,40 @@ func TestMayOperate(t *testing.T) {
 	}
 }
 
+func TestMayReconcile(t *testing.T) {
+	t.Parallel()
+	for scopes, want := range map[string][2]bool{ // add, remove
+		atr + "member-add":                       {true, false},
+		atr + "member-remove":                    {false, true},
+		"system/Group.u":                         {true, true},
+		"system/Group.write":                     {true, true},
+		"system/*.write":                         {true, true},
+		"system/*.rs system/Group.rs":            {false, false},
+		"system/*.cruds":                         {false, false},
+		groupTag + "pdexprovidergroup":           {false, false},
+		pdex + "OperationDefinition/MemberAdd":   {false, false},
+		"system/Group.u?code=x system/Group.crs": {false, false},
+	} {
+		c := &Caller{Kind: models.ClientProvider, Scopes: ParseScopes(scopes)}
+		require.Equal(t, want, [2]bool{c.MayReconcile(models.OpMemberAdd), c.MayReconcile(models.OpMemberRemove)}, scopes)
+	}
+}
+
 func TestCheckScopes(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, CheckScopes([]string{"system/*.rs", "system/Patient.cruds", groupTag + "match"}))
 	require.NoError(t, CheckScopes(nil))
-	for _, bad := range []string{"", "openid", "system/*.write", "system/Patient.rs?_id=1", "system/Patient.rs system/Group.rs"} {
+	for _, bad := range []string{"", "openid", "system/Patient.write", "system/Patient.rs?_id=1", "system/Patient.rs system/Group.rs"} {
 		require.Equal(t, models.KindInvalid, models.KindOf(CheckScopes([]string{bad})), bad)
 	}
 }
 
-// Whatever is asked and registered: a grant never exceeds either, never writes, and stays the same when granted again.
+// Whatever is asked and registered: a grant never exceeds either, and stays the same when granted again.
 func TestWithinNeverWidens(t *testing.T) {
 	t.Parallel()
 	one := rapid.SampledFrom([]string{
 		"system/*.rs", "system/*.read", "system/*.*", "system/*.s", "system/*.cud", "system/Patient.rs", "system/Patient.r",
-		"system/Patient.cruds", "system/Coverage.s", "system/Coverage.read", "system/Binary.rs", "system/Group.write",
+		"system/Patient.cruds", "system/Coverage.s", "system/Coverage.read", "system/Binary.rs", "system/Group.write", "system/Group.rus", "system/*.write",
 		"system/Patient.rs?x=y", "openid", pdex + "OperationDefinition/BulkMemberMatch", groupTag + "match",
 	})
 	list := rapid.Map(rapid.SliceOfN(one, 0, 6), func(s []string) Scopes { return ParseScopes(strings.Join(s, " ")) })
@@ -168,7 +200,7 @@ func TestWithinNeverWidens(t *testing.T) {
 		asked, registered := list.Draw(t, "asked"), list.Draw(t, "registered")
 		granted := asked.Within(registered, servedTypes)
 		for _, resource := range []string{"*", "Patient", "Coverage", "Group", "Binary", "Observation"} {
-			for _, want := range []access{canRead, canSearch} {
+			for _, want := range []access{canRead, canSearch, canUpdate} {
 				allowed := asked.mayOn(resource, want) && registered.mayOn(resource, want)
 				if granted.mayOn(resource, want) && !allowed {
 					t.Fatalf("%s grants %d on %s", granted, want, resource)

@@ -220,7 +220,9 @@ func TestDiscovery(t *testing.T) {
 			"token_endpoint_auth_signing_alg_values_supported": ["RS384", "ES384"],
 			"scopes_supported": ["system/*.rs", "system/*.read", "system/Coverage.rs", "system/Patient.rs",
 				"http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/BulkMemberMatch",
-				"http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/ProviderMemberMatch"],
+				"http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/ProviderMemberMatch",
+				"http://hl7.org/fhir/us/davinci-atr/OperationDefinition/member-add",
+				"http://hl7.org/fhir/us/davinci-atr/OperationDefinition/member-remove"],
 			"capabilities": ["client-confidential-asymmetric", "permission-v1", "permission-v2"],
 			"code_challenge_methods_supported": ["S256"]
 		}`, w.Body.String())

@@ -63,6 +63,9 @@ type Service struct {
 	// MatchFailures is how many people of a client may not be found within MatchWindow before it must wait; 0 means no bound.
 	MatchFailures int64
 	MatchWindow   time.Duration
+	// Holder names and HolderIDs identify ("system|value") the payer that holds the data.
+	Holder    string
+	HolderIDs []string
 	// Admit, unless nil, refuses the requests of a client that sends too many.
 	Admit func(clientID string) error
 	// Now is the clock; nil means time.Now.
@@ -104,6 +107,7 @@ func (s *Service) AddRoutes(api huma.API) {
 	s.route(api, http.MethodGet, "/fhir/Group/{id}/_history", "group-history", "Read the versions of a Group of one's own", "", s.groupHistory, pathParameter("id", "Group id"))
 	s.route(api, http.MethodGet, "/fhir/Group", "search-groups", "Search one's own Groups",
 		"Answers a searchset Bundle, the newest Group first; follow its next link for more.", s.searchGroups, groupParameters()...)
+	s.addAttributionRoutes(api)
 	s.addConsentRoutes(api)
 	job := pathParameter("job", "job id")
 	s.route(api, http.MethodGet, "/fhir/bulk-status/{job}", "job-status", "Poll a job",

@@ -1,15 +1,18 @@
 package bulk
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"pdexbulk/api/answer"
 	"pdexbulk/api/auth"
 	"pdexbulk/models"
+	"pdexbulk/models/attribution"
 	"pdexbulk/models/store"
 )
 
@@ -27,15 +30,57 @@ func (s *Service) ownGroup(r *http.Request, caller *auth.Caller, id string) (*st
 		return nil, models.Errorf(models.KindUnavailable, "the Group cannot be looked up at the moment; try again").Wait(5).Because(err)
 	}
 	if g.ExpiresAt != nil && !s.now().Before(*g.ExpiresAt) {
+		if g.Profile == models.AttributionGroupProfile {
+			return nil, models.Errorf(models.KindGone, "this attribution list has ended; ask the payer for the one that follows")
+		}
 		return nil, models.Errorf(models.KindGone, "this Group has expired; run the match again")
 	}
 	return g, nil
 }
 
-// groupVersion is the version of every Group: what a match has made never changes.
+// groupVersion is the version of every Group but an attribution list: what a match has made never changes.
 const groupVersion = "1"
 
-// groupHistory serves the versions of a Group, which are one (https://hl7.org/fhir/R4/http.html#history).
+// groupForm is a Group as FHIR.
+type groupForm struct {
+	version       string
+	made, changed time.Time
+	body          io.ReadSeekCloser // of what a match has published, nil for
+	list          *attribution.Form // an attribution list, which is written as it is now
+}
+
+// openGroup makes ready to write a Group. Until something is written the answer can still be an error.
+func (s *Service) openGroup(ctx context.Context, g *store.Group) (*groupForm, error) {
+	f := &groupForm{version: groupVersion, made: g.CreatedAt, changed: g.CreatedAt}
+	var err error
+	if g.Profile == models.AttributionGroupProfile {
+		err = s.openList(ctx, g, f)
+	} else {
+		f.body, err = s.Files.Open(ctx, g.BlobKey)
+	}
+	if err != nil {
+		return nil, models.Errorf(models.KindUnavailable, "the Group cannot be read at the moment; try again").Wait(5).Because(err)
+	}
+	return f, nil
+}
+
+func (f *groupForm) writeTo(w io.Writer) (err error) {
+	if f.list != nil {
+		_, err = f.list.WriteTo(w)
+	} else {
+		_, err = io.Copy(w, f.body)
+	}
+	return err
+}
+
+func (f *groupForm) close() {
+	if f.body != nil {
+		_ = f.body.Close() // read only
+	}
+}
+
+// groupHistory serves the versions of a Group, which are one: of an attribution list the present one is kept alone
+// (https://hl7.org/fhir/R4/http.html#history).
 func (s *Service) groupHistory(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
 	if !caller.MayGet("Group") {
 		return models.Errorf(models.KindForbidden, "the token does not cover Group")
@@ -47,11 +92,11 @@ func (s *Service) groupHistory(w http.ResponseWriter, r *http.Request, caller *a
 	if err != nil {
 		return err
 	}
-	body, err := s.Files.Open(r.Context(), g.BlobKey)
+	form, err := s.openGroup(r.Context(), g)
 	if err != nil {
-		return models.Errorf(models.KindUnavailable, "the Group cannot be read at the moment; try again").Wait(5).Because(err)
+		return err
 	}
-	defer body.Close()
+	defer form.close()
 	link, err := json.Marshal(s.Base + "/Group/" + g.ID)
 	if err != nil {
 		return fmt.Errorf("write link: %w", err)
@@ -59,25 +104,34 @@ func (s *Service) groupHistory(w http.ResponseWriter, r *http.Request, caller *a
 	h := w.Header()
 	h.Set("Content-Type", answer.FHIRJSON)
 	h.Set("Cache-Control", "no-store")
-	made := g.CreatedAt.UTC().Format(time.RFC3339Nano)
-	_, err = fmt.Fprintf(w, `{"resourceType":"Bundle","type":"history","total":1,"entry":[{"fullUrl":%s,"request":{"method":"POST","url":"Group"},`+
-		`"response":{"status":"201","etag":"W/\"%s\"","lastModified":"%s"},"resource":`, link, groupVersion, made)
+	request, status := `{"method":"POST","url":"Group"}`, http.StatusCreated
+	if form.version != groupVersion {
+		request, status = `{"method":"PUT","url":"Group/`+g.ID+`"}`, http.StatusOK
+	}
+	changed := form.changed.UTC().Format(time.RFC3339Nano)
+	_, err = fmt.Fprintf(w, `{"resourceType":"Bundle","type":"history","total":1,"entry":[{"fullUrl":%s,"request":%s,`+
+		`"response":{"status":"%d","etag":"W/\"%s\"","lastModified":"%s"},"resource":`, link, request, status, form.version, changed)
 	if err == nil {
-		_, err = io.Copy(w, body)
+		err = form.writeTo(w)
 	}
 	if err == nil {
 		_, err = io.WriteString(w, "}]}")
 	}
+	return s.toTheEnd(r, err)
+}
+
+// toTheEnd ends a request whose answer was begun. A client must see that an answer is cut short.
+func (s *Service) toTheEnd(r *http.Request, err error) error {
 	if err != nil && r.Context().Err() == nil {
-		s.Log.ErrorContext(r.Context(), "a Group's history could not be written to its end", "error", answer.Trail(err))
+		s.Log.ErrorContext(r.Context(), "a Group could not be written to its end", "error", answer.Trail(err))
 	}
 	if err != nil {
-		panic(http.ErrAbortHandler) // the client must see that it is cut short
+		panic(http.ErrAbortHandler)
 	}
 	return nil
 }
 
-// readGroup serves a Group, or its version, as it was published.
+// readGroup serves a Group, or its version: what a match has made as it was published, an attribution list as it is.
 func (s *Service) readGroup(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error {
 	if isMatchOperation(r.PathValue("id")) {
 		w.Header().Set("Allow", http.MethodPost)
@@ -90,18 +144,44 @@ func (s *Service) readGroup(w http.ResponseWriter, r *http.Request, caller *auth
 	if err != nil {
 		return err
 	}
-	if version := r.PathValue("version"); version != "" && version != groupVersion {
-		return models.Errorf(models.KindNotFound, "the Group has no such version")
-	}
-	body, err := s.Files.Open(r.Context(), g.BlobKey)
+	form, err := s.openGroup(r.Context(), g)
 	if err != nil {
-		return models.Errorf(models.KindUnavailable, "the Group cannot be read at the moment; try again").Wait(5).Because(err)
+		return err
 	}
-	defer body.Close()
+	defer form.close()
+	if version := r.PathValue("version"); version != "" && version != form.version {
+		return models.Errorf(models.KindNotFound, "the Group has no such version, or has it no more")
+	}
 	h := w.Header()
 	h.Set("Content-Type", answer.FHIRJSON)
 	h.Set("Cache-Control", "no-store")
-	h.Set("ETag", `W/"`+groupVersion+`"`)
-	http.ServeContent(w, r, "", g.CreatedAt, body)
-	return nil
+	h.Set("ETag", `W/"`+form.version+`"`)
+	if form.body != nil {
+		http.ServeContent(w, r, "", form.changed, form.body)
+		return nil
+	}
+	// Whom a list shows depends on more than its version, so it is always sent.
+	h.Set("Last-Modified", form.changed.UTC().Format(http.TimeFormat))
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	return s.toTheEnd(r, form.writeTo(w))
+}
+
+// openList makes ready to write an attribution list. Its first members are read.
+func (s *Service) openList(ctx context.Context, g *store.Group, f *groupForm) error {
+	l, err := s.Store.AttributionList(ctx, g.ID)
+	if err != nil {
+		return err
+	}
+	owner, err := s.Store.Client(ctx, l.ClientID)
+	if err != nil {
+		return err
+	}
+	f.version, f.changed = strconv.FormatInt(l.Version, 10), l.UpdatedAt
+	f.list = &attribution.Form{
+		List: l, HolderIDs: s.HolderIDs, Holder: s.Holder, Owner: owner.Organization, Now: s.now, Page: attribution.AsItIs(ctx, s.Store, g.ID),
+	}
+	return f.list.Begin()
 }

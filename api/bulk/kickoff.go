@@ -62,8 +62,13 @@ func (s *Service) export(w http.ResponseWriter, r *http.Request, c *auth.Caller,
 	if err != nil {
 		return err
 	}
-	if asked.profile == models.ProviderGroupProfile {
+	if asked.profile == models.ProviderGroupProfile || asked.profile == models.AttributionGroupProfile {
 		if err := providerRules(&params); err != nil {
+			return err
+		}
+	}
+	if asked.profile == models.AttributionGroupProfile {
+		if err := s.listRules(r.Context(), c, &params); err != nil {
 			return err
 		}
 	}
@@ -72,6 +77,9 @@ func (s *Service) export(w http.ResponseWriter, r *http.Request, c *auth.Caller,
 	}
 	if err := mayExport(c, &params); err != nil {
 		return err
+	}
+	if params.Listed { // none but the list itself
+		params.Types = without(params.Types, fhir.TypeGroup)
 	}
 	text, err := json.Marshal(params)
 	if err != nil {
@@ -143,7 +151,7 @@ func covers(c *auth.Caller, job *models.Job) error {
 	if err := json.Unmarshal(job.Params, &p); err != nil {
 		return fmt.Errorf("read the job's parameters: %w", err)
 	}
-	if len(p.Types) == 0 && !c.MayReadAll() {
+	if len(p.Types) == 0 && !c.MayReadAll() || p.WithList && !c.MayRead("Group") {
 		return models.Errorf(models.KindForbidden, "the token does not cover all that this job exports")
 	}
 	for _, code := range p.Types {

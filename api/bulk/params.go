@@ -259,6 +259,8 @@ func (a *asked) exportType(value string) (string, *models.Error) {
 		return "", models.Errorf(models.KindInvalid, "this parameter belongs to $davinci-data-export")
 	case a.profile == models.ProviderGroupProfile:
 		return providerType(value)
+	case a.profile == models.AttributionGroupProfile:
+		return listType(value)
 	case value == p2pExport:
 		return value, nil
 	case value == strings.TrimSuffix(p2pExport, "#payertopayer"):

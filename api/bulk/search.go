@@ -27,12 +27,13 @@ const (
 	afterParameter = "_after"
 )
 
-// What the Groups of a match say of themselves, see the activity that writes them.
+// What Groups say of themselves, see the activity that writes those of a match, and models/attribution.
 const (
-	matchProfile    = models.MatchGroupProfile
 	matchCodes      = "http://hl7.org/fhir/us/davinci-pdex/CodeSystem/PdexMultiMemberMatchResultCS"
 	matchCodesCI    = "http://hl7.org/fhir/us/davinci-pdex/CodeSystem/PDexMultiMemberMatchResultCS" // decision D-15
 	matchCode       = "match"
+	listCodes       = "http://hl7.org/fhir/us/davinci-pdex/CodeSystem/PdexMemberAttributionCS"
+	listCode        = "pdexprovidergroup"
 	identifierURIs  = "urn:ietf:rfc:3986"
 	identifierStart = "urn:uuid:"
 )
@@ -131,8 +132,8 @@ func (q *groupSearch) take(g parameter) (known bool, err *models.Error) {
 	case "_profile":
 		q.filter.Profiles = append(q.filter.Profiles, values)
 	case "identifier":
-		q.filter.IDs = append(q.filter.IDs, identifierIDs(values))
-	case "code", "characteristic": // a match's Group has the same code in both
+		q.filter.Identifiers = append(q.filter.Identifiers, identifiers(values))
+	case "code", "characteristic": // a Group has the same code in both
 		q.filter.Profiles = append(q.filter.Profiles, codeProfiles(values))
 	case "characteristic-value-reference", "characteristic-value-reference:Organization":
 		// The Groups name their requester by an identifier and not by a reference to a resource of ours.
@@ -162,33 +163,50 @@ func validIDs(values []string) []string {
 	return slices.DeleteFunc(slices.Clone(values), func(v string) bool { return !models.ValidID(v) })
 }
 
-// identifierIDs turns the identifiers of Groups into their ids: a Group is identified by the URN of its id (decision D-24).
-func identifierIDs(values []string) []string {
-	var ids []string
+// identifiers reads the identifiers of Groups: each is identified by the URN of its id (decision D-24), attribution lists also by what
+// they were given.
+func identifiers(values []string) store.GroupIdentifiers {
+	var out store.GroupIdentifiers
 	for _, v := range values {
 		system, value, split := strings.Cut(v, "|")
+		switch {
+		case !split && v != "":
+			out.Values = append(out.Values, v)
+		case split && value == "":
+			out.Systems = append(out.Systems, system)
+		case split:
+			out.Exact = append(out.Exact, models.CanonicalOrganization(v))
+		}
 		if !split {
 			system, value = identifierURIs, v
 		}
 		if id, ok := strings.CutPrefix(value, identifierStart); ok && system == identifierURIs {
-			ids = append(ids, id)
+			out.IDs = append(out.IDs, id)
 		}
 	}
-	return validIDs(ids)
+	out.IDs = validIDs(out.IDs)
+	return out
 }
 
 // codeProfiles turns codes into the profiles of the Groups that have them.
 func codeProfiles(values []string) []string {
+	var profiles []string
 	for _, v := range values {
 		system, code, split := strings.Cut(v, "|")
 		if !split {
-			system, code = matchCodes, v
+			system, code = "", v
 		}
-		if (system == matchCodes || system == matchCodesCI) && (code == matchCode || code == "") {
-			return []string{matchProfile}
+		is := func(want string, systems ...string) bool {
+			return (!split || slices.Contains(systems, system)) && (code == want || split && code == "")
+		}
+		if is(matchCode, matchCodes, matchCodesCI) {
+			profiles = append(profiles, models.MatchGroupProfile, models.ProviderGroupProfile)
+		}
+		if is(listCode, listCodes) {
+			profiles = append(profiles, models.AttributionGroupProfile)
 		}
 	}
-	return nil
+	return profiles
 }
 
 // writeBundle writes the searchset.
@@ -206,17 +224,12 @@ func (s *Service) writeBundle(w http.ResponseWriter, r *http.Request, q groupSea
 	if err != nil {
 		return fmt.Errorf("write bundle: %w", err)
 	}
-	var first io.ReadCloser
+	var first *groupForm
 	if len(page) > 0 {
-		// Until something is read the answer can still be an error.
-		if first, err = s.Files.Open(r.Context(), page[0].BlobKey); err != nil {
-			return models.Errorf(models.KindUnavailable, "a Group cannot be read at the moment; try again").Wait(5).Because(err)
+		if first, err = s.openGroup(r.Context(), &page[0]); err != nil {
+			return err
 		}
-		defer func() {
-			if first != nil {
-				_ = first.Close() // read only
-			}
-		}()
+		defer first.close()
 	}
 	h := w.Header()
 	h.Set("Content-Type", answer.FHIRJSON)
@@ -227,20 +240,17 @@ func (s *Service) writeBundle(w http.ResponseWriter, r *http.Request, q groupSea
 	}
 	out := &bundleWriter{w: w, open: ",\"entry\":["}
 	out.text(strings.TrimSuffix(string(text), "}"))
-	for _, g := range page {
+	for i, g := range page {
 		out.entry(s.Base+"/Group/"+g.ID, func() error {
-			body := first
-			first = nil
-			if body == nil {
-				next, err := s.Files.Open(r.Context(), g.BlobKey)
-				if err != nil {
-					return err
-				}
-				body = next
+			if i == 0 {
+				return first.writeTo(w)
 			}
-			defer body.Close()
-			_, err := io.Copy(w, body)
-			return err
+			next, err := s.openGroup(r.Context(), &g)
+			if err != nil {
+				return err
+			}
+			defer next.close()
+			return next.writeTo(w)
 		})
 	}
 	if len(q.ignored) > 0 {

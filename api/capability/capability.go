@@ -18,10 +18,14 @@ const (
 	DavinciExport       = "http://hl7.org/fhir/us/davinci-atr/OperationDefinition/davinci-data-export"
 	ProviderMemberMatch = "http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/ProviderMemberMatch"
 	BulkMemberMatch     = "http://hl7.org/fhir/us/davinci-pdex/OperationDefinition/BulkMemberMatch"
+	MemberAdd           = "http://hl7.org/fhir/us/davinci-atr/OperationDefinition/member-add"
+	MemberRemove        = "http://hl7.org/fhir/us/davinci-atr/OperationDefinition/member-remove"
 	bulkDataServer      = bulkData + "CapabilityStatement/bulk-data"
 	providerMatchGroup  = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-provider-member-match"
 	providerConsent     = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-provider-consent"
 	matchGroup          = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-member-match-group"
+	providerGroup       = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-provider-group"
+	atrGroup            = "http://hl7.org/fhir/us/davinci-atr/StructureDefinition/atr-group"
 	oauthURIs           = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 	securityServices    = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 	udapServices        = "http://fhir.udap.org/CodeSystem/capability-rest-security-service"
@@ -147,7 +151,7 @@ func Build(s Server) ([]byte, error) {
 		Format:      []string{"application/fhir+json", "json"},
 		Rest: []rest{{
 			Mode: "server",
-			Documentation: "Operations run asynchronously: send Prefer: respond-async and follow Content-Location. " +
+			Documentation: "Exports and matches run asynchronously: send Prefer: respond-async and follow Content-Location. " +
 				"The types listed without an interaction are those an export can have; they are not read or searched one by one: their " +
 				"search parameters are those of _typeFilter.",
 			Security: security{
@@ -215,7 +219,7 @@ func (s Server) resources() []resource {
 func (s Server) group() resource {
 	return resource{
 		Type:             "Group",
-		SupportedProfile: []string{matchGroup, providerMatchGroup},
+		SupportedProfile: []string{matchGroup, providerMatchGroup, providerGroup, atrGroup},
 		Interaction:      []interaction{{"read"}, {"vread"}, {"history-instance"}, {"search-type"}},
 		SearchParam:      s.Search,
 		Operation: []Operation{
@@ -226,6 +230,8 @@ func (s Server) group() resource {
 			{"bulk-member-match", BulkMemberMatch},
 			{"multi-member-match", BulkMemberMatch},
 			{"provider-member-match", ProviderMemberMatch},
+			{"member-add", MemberAdd},
+			{"member-remove", MemberRemove},
 		},
 	}
 }

@@ -29,7 +29,7 @@ func TestGroupIsAlwaysThere(t *testing.T) {
 		for _, r := range s.Rest[0].Resource {
 			if r.Type == "Group" {
 				groups++
-				require.Len(t, r.Operation, 7)
+				require.Len(t, r.Operation, 9)
 			}
 		}
 		require.Equal(t, 1, groups)

@@ -1,6 +1,7 @@
 package capability
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -56,7 +57,15 @@ var exportInput = []parameter{
 
 var (
 	patientInput    = in("patient", "Reference", 0, "*", "With POST: only the data of these patients.")
-	exportTypeInput = in("exportType", "canonical", 0, "1", "What the export is for. In a URL the # is written as %23.")
+	exportTypeInput = in("exportType", "canonical", 0, "1", "What the export is for. In a URL the # is written as %23. hl7.fhir.us.davinci-atr, of an attribution "+
+		"list, needs the types Group, Patient and Coverage.")
+
+	memberInput = []parameter{
+		in("memberId", "Identifier", 0, "1", "The member, by a number on a card that is theirs alone. This or patientReference is needed."),
+		in("patientReference", "Reference", 0, "1", "The member, by our Patient."),
+		in("providerNpi", "Identifier", 0, "1", "To whom the member is attributed, by NPI."),
+		in("providerReference", "Reference", 0, "1", "To whom the member is attributed, by a Practitioner, PractitionerRole or Organization of ours."),
+	}
 )
 
 // Definitions returns the operations that are served, as they are served below the given base. since is when that began.
@@ -103,10 +112,21 @@ func Definitions(base string, since time.Time) []Definition {
 			}},
 		},
 	}
+	all = append(all, Definition{
+		ID: "member-add", Name: "MemberAdd", Title: "Put a member on an attribution list", Code: "member-add", Base: MemberAdd,
+		Resource: []string{"Group"}, Instance: true, AffectsState: true,
+		Description: "Done at once, unless the list is final. The treatment relationship list must know that the provider treats the member. The provider is needed.",
+		Parameter:   slices.Concat(memberInput, []parameter{in("attributionPeriod", "Period", 0, "1", "When the member is attributed; from now on unless given.")}),
+	}, Definition{
+		ID: "member-remove", Name: "MemberRemove", Title: "Take a member off an attribution list", Code: "member-remove", Base: MemberRemove,
+		Resource: []string{"Group"}, Instance: true, AffectsState: true,
+		Description: "Done at once, unless the list is final. On a draft the member becomes inactive. Without a provider all attributions of the member are meant.",
+		Parameter:   slices.Concat(memberInput, []parameter{in("coverageReference", "Reference", 0, "1", "For this Coverage alone.")}),
+	})
 	for i := range all {
 		d := &all[i]
 		d.ResourceType, d.URL, d.Status, d.Kind = "OperationDefinition", base+"/OperationDefinition/"+d.ID, "active", "operation"
-		d.Date, d.Description = since.UTC().Format(time.RFC3339), d.Title+", as this server does it. "+started
+		d.Date, d.Description = since.UTC().Format(time.RFC3339), d.Title+", as this server does it. "+cmp.Or(d.Description, started)
 	}
 	return all
 }

@@ -39,7 +39,7 @@ func TestDefinitionsOfOperations(t *testing.T) {
 		found[resource.Get("code").Str] = true
 	}
 	require.EqualValues(t, len(named), get("/fhir/OperationDefinition").Get("total").Int(), "and no others")
-	require.Equal(t, map[string]bool{"export": true, "davinci-data-export": true, "bulk-member-match": true, "provider-member-match": true}, found)
+	require.Equal(t, map[string]bool{"export": true, "davinci-data-export": true, "bulk-member-match": true, "provider-member-match": true, "member-add": true, "member-remove": true}, found)
 	require.EqualValues(t, 0, get("/fhir/OperationDefinition?url=https://a.example").Get("total").Int())
 	a.Do(t, http.MethodGet, "/fhir/OperationDefinition/nonesuch", "").Refused(t, 404)
 	a.Do(t, http.MethodGet, "/fhir/OperationDefinition?code=export", "").Refused(t, 400)

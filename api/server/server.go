@@ -167,6 +167,7 @@ func assemble(p *boot.Process, cfg *Config) (*server, error) {
 	operators := &admin.Service{
 		Store: p.Store, Files: p.Blob, Temporal: p.Temporal, TaskQueue: p.Config.Temporal.TaskQueue, Log: p.Log,
 		Token: cfg.AdminToken.Reveal(), Limits: limits, ImportRoots: p.Config.Work.ImportRoots, MaxBody: cfg.AdminBody, UploadBody: cfg.UploadBody, Audit: log, Sealer: sealer,
+		HolderIDs: p.Config.Holder.IDs,
 	}
 	if cfg.AdminFailures > 0 {
 		operators.Attempts = &attempts{guards, newBuckets(0.1, cfg.AdminFailures)}
@@ -176,7 +177,7 @@ func assemble(p *boot.Process, cfg *Config) (*server, error) {
 		Base: p.Config.HTTP.BaseURL, Limits: limits, OpenJobs: cfg.OpenJobs, MaxMembers: cfg.MaxMembers, MaxBody: cfg.MaxBody, MaxBundle: cfg.Bundle,
 		ManifestFiles: cfg.ManifestFiles, KickoffBody: cfg.KickoffBody, ConsentBody: cfg.ConsentBody,
 		PollBurst: cfg.PollBurst, Presign: cfg.Presign, Admit: newBuckets(cfg.ClientRate, cfg.ClientBurst).admit,
-		MatchFailures: cfg.MatchFailures, MatchWindow: cfg.MatchWindow,
+		MatchFailures: cfg.MatchFailures, MatchWindow: cfg.MatchWindow, Holder: p.Config.Holder.Name, HolderIDs: p.Config.Holder.IDs,
 	}
 	metadata, err := newMetadata(capability.Server{
 		Base: p.Config.HTTP.BaseURL, TokenURL: tokens.TokenURL(), UDAP: security.UDAP != nil, Since: time.Now(),

@@ -107,6 +107,7 @@ type Extension struct {
 	ValueCoding          *Coding          `json:"valueCoding,omitempty"`
 	ValueCodeableConcept *CodeableConcept `json:"valueCodeableConcept,omitempty"`
 	ValueIdentifier      *Identifier      `json:"valueIdentifier,omitempty"`
+	ValuePeriod          *Period          `json:"valuePeriod,omitempty"`
 	ValueQuantity        *Quantity        `json:"valueQuantity,omitempty"`
 	ValueReference       *Reference       `json:"valueReference,omitempty"`
 }

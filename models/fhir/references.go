@@ -74,7 +74,9 @@ func literalIn(ref []byte) (typ int16, both []byte, ok bool) {
 	return typ, ref[name:], ok
 }
 
-// literal splits a literal reference into type and id.
+// Literal splits a literal reference, relative or absolute, into type and id.
+func Literal(ref string) (typ int16, id string, ok bool) { return literal(ref) }
+
 func literal(ref string) (typ int16, id string, ok bool) {
 	typ, both, ok := literalIn([]byte(ref))
 	if !ok {

@@ -32,6 +32,8 @@ type look struct {
 var checks = map[string]func(look, []store.RosterEntry) ([]Access, error){
 	models.MatchGroupProfile:    payer,
 	models.ProviderGroupProfile: provider,
+	// What a provider is attributed may go to them as what they were matched.
+	models.AttributionGroupProfile: provider,
 }
 
 // Members decides what may leave of the data of members of a Group, in their order. mode is how the store keeps sensitive data. It
@@ -109,8 +111,11 @@ func provider(l look, entries []store.RosterEntry) ([]Access, error) {
 
 // Stands reports whether a member may still be handed to the provider whose claim it is: whether they opted out since, whether the
 // relationship stands, whether the attestation is over (PDex 2.2.0 Provider Access, 294). Of a member asked for more than once all
-// terms must hold; one without terms may not.
+// terms must hold; one without terms may not. On an attribution list one attribution must stand, see Listed.
 func Stands(claim *store.Claim, member uuid.UUID, at time.Time) bool {
+	if claim.Listed {
+		return Listed(claim, member, at).Open()
+	}
 	for _, t := range claim.Terms[member] {
 		terms := consent.Terms{
 			Named: t.Named, Vouched: t.Vouched, Purposes: t.Purposes, End: t.End,
@@ -122,4 +127,18 @@ func Stands(claim *store.Claim, member uuid.UUID, at time.Time) bool {
 		}
 	}
 	return len(claim.Terms[member]) > 0
+}
+
+// ListTerms are what a claim says of all members of an attribution list.
+func ListTerms(claim *store.Claim) consent.ListTerms {
+	return consent.ListTerms{
+		Organizations: claim.Asker.Organizations, Purposes: claim.Purposes, Holder: claim.Asker.Holder, Lines: claim.Lines, Directory: claim.Directory,
+	}
+}
+
+// Listed says what an attribution list shows and opens of a member.
+func Listed(claim *store.Claim, member uuid.UUID, at time.Time) consent.Listed {
+	return consent.DecideListed(ListTerms(claim), consent.ListedInput{
+		At: at, Attributions: claim.Attributions[member], OptOuts: claim.OptOuts[member], Relationships: claim.Relationships[member],
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,8 +25,9 @@ type Load struct {
 
 // Loads streams, in member order, every member an export at snapshot `at` covers with the size of its segments of the
 // given types (none means all), each resource counted once. With a group it is that group's members, whether or not anything is held of them; without
-// one, every member whose Patient is held. only, unless nil, leaves out everybody else.
-func (s *Store) Loads(ctx context.Context, groupID string, types []int16, only []uuid.UUID, at time.Time, fn func(Load) error) error {
+// one, every member whose Patient is held. only, unless nil, leaves out everybody else. frozen, unless "", is the job whose roster
+// stands for the group's members.
+func (s *Store) Loads(ctx context.Context, groupID, frozen string, types []int16, only []uuid.UUID, at time.Time, fn func(Load) error) error {
 	sql := `SELECT member_id, coalesce(sum(lines) FILTER (WHERE $2::smallint[] IS NULL OR type = ANY($2)), 0)::bigint,
 		       coalesce(sum(packed_len) FILTER (WHERE $2::smallint[] IS NULL OR type = ANY($2)), 0)::bigint
 		FROM segments WHERE valid_from <= $1 AND valid_to > $1 AND member_id < $3 AND ($5::uuid[] IS NULL OR member_id = ANY($5)) AND class & $6 = 0
@@ -38,6 +40,10 @@ func (s *Store) Loads(ctx context.Context, groupID string, types []int16, only [
 			     AND ($2::smallint[] IS NULL OR s.type = ANY($2)) AND s.class & $5 = 0
 			WHERE g.group_id = $3 AND ($4::uuid[] IS NULL OR g.member_id = ANY($4)) GROUP BY g.member_id ORDER BY g.member_id`
 		args = []any{at, nullable(types), groupID, only, int16(models.ClassViews)}
+	}
+	if frozen != "" {
+		sql = strings.NewReplacer("group_members g", "export_rosters g", "g.group_id", "g.job_id").Replace(sql)
+		args[2] = frozen
 	}
 	return s.eachLoad(ctx, sql, args, fn)
 }
@@ -353,8 +359,16 @@ type RosterEntry struct {
 }
 
 // Roster returns the members of a chunk: a group's, or without a group every one whose Patient is held; and of them, unless
-// it is nil, those in only.
-func (v *Snapshot) Roster(groupID string, c Chunk, only []uuid.UUID) ([]RosterEntry, error) {
+// it is nil, those in only. frozen is as for Loads; such a roster has no consents.
+func (v *Snapshot) Roster(groupID, frozen string, c Chunk, only []uuid.UUID) ([]RosterEntry, error) {
+	if frozen != "" {
+		rows, err := v.tx.Query(v.ctx, `SELECT member_id, '', NULL::timestamptz, NULL::timestamptz FROM export_rosters
+			WHERE job_id = $1 AND member_id BETWEEN $2 AND $3 AND ($4::uuid[] IS NULL OR member_id = ANY($4)) ORDER BY member_id`, frozen, c.Lo, c.Hi, only)
+		if err != nil {
+			return nil, fmt.Errorf("select roster: %w", err)
+		}
+		return pgx.CollectRows(rows, pgx.RowToStructByPos[RosterEntry])
+	}
 	if groupID != "" {
 		rows, err := v.tx.Query(v.ctx, `SELECT member_id, policy, consent_start, consent_end FROM group_members
 			WHERE group_id = $1 AND member_id BETWEEN $2 AND $3 AND ($4::uuid[] IS NULL OR member_id = ANY($4))

@@ -15,10 +15,20 @@ type GroupFilter struct {
 	At       time.Time // Groups that have expired by then are not found
 	IDs      [][]string
 	Profiles [][]string
+	// Identifiers are those that Groups have: by the Group's own id, or by what an attribution list has.
+	Identifiers []GroupIdentifiers
 	// Requesters are organisation identifiers, "system|value": the Group was made for one of them.
 	Requesters [][]string
 	// Before continues after the Group of that id.
 	Before string
+}
+
+// GroupIdentifiers are identifiers of which a Group must have one.
+type GroupIdentifiers struct {
+	IDs     []string // of Groups
+	Exact   []string // system|value
+	Values  []string // whatever their system
+	Systems []string // whatever their value
 }
 
 // Groups returns a client's Groups from newest to oldest, at most limit of them, and how many there are in all, whatever
@@ -32,9 +42,14 @@ func (s *Store) Groups(ctx context.Context, f GroupFilter, limit int) (page []Gr
 		for _, any := range f.Profiles {
 			q = q.Where("g.profile IN (?)", orNone(any))
 		}
+		for _, any := range f.Identifiers {
+			q = q.Where(`(g.id IN (?) OR EXISTS (SELECT FROM attribution_lists l, unnest(l.identifiers) AS i WHERE l.group_id = g.id
+				AND (i IN (?) OR substr(i, strpos(i, '|') + 1) IN (?) OR substr(i, 1, strpos(i, '|') - 1) IN (?))))`,
+				orNone(any.IDs), orNone(any.Exact), orNone(any.Values), orNone(any.Systems))
+		}
 		for _, any := range f.Requesters {
-			// The Group names the first of the organisation's identifiers, see the match that made it.
-			q = q.Where("(SELECT j.params->'organizations'->>0 FROM jobs j WHERE j.id = g.job_id) IN (?)", orNone(any))
+			// The Group names the first of the organisation's identifiers, see the match that made it; no match made an attribution list.
+			q = q.Where("coalesce((SELECT j.params->'organizations'->>0 FROM jobs j WHERE j.id = g.job_id), g.organizations[1]) IN (?)", orNone(any))
 		}
 		return q
 	}

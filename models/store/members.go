@@ -172,6 +172,23 @@ func (s *Store) PatientIDs(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]
 	return out, nil
 }
 
+// Held says of which members the Patient is held.
+func (s *Store) Held(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]bool, error) {
+	rows, err := s.Pool.Query(ctx, `SELECT m.id FROM unnest($1::uuid[]) AS k(id) JOIN members m ON m.id = k.id WHERE m.present`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("select members: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, fmt.Errorf("read members: %w", err)
+	}
+	out := make(map[uuid.UUID]bool, len(found))
+	for _, id := range found {
+		out[id] = true
+	}
+	return out, nil
+}
+
 // LoadParts fills an empty member index in bulk: members and their parts, in any order. A member is named by its Patient id.
 func (s *Store) LoadParts(ctx context.Context, patients []string, parts []MemberPart, at time.Time) error {
 	err := s.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {

@@ -205,12 +205,12 @@ func TestSnapshotsAgainstLines(t *testing.T) {
 				want[m] = sum(m)
 			}
 		}
-		require.Equal(rt, want, loads(func(fn func(store.Load) error) error { return s.Loads(t.Context(), "", types, nil, noon, fn) }))
+		require.Equal(rt, want, loads(func(fn func(store.Load) error) error { return s.Loads(t.Context(), "", "", types, nil, noon, fn) }))
 		want = map[uuid.UUID]int64{}
 		for _, m := range roster {
 			want[m] = sum(m)
 		}
-		require.Equal(rt, want, loads(func(fn func(store.Load) error) error { return s.Loads(t.Context(), group, types, nil, noon, fn) }))
+		require.Equal(rt, want, loads(func(fn func(store.Load) error) error { return s.Loads(t.Context(), group, "", types, nil, noon, fn) }))
 		want = map[uuid.UUID]int64{}
 		if shard := models.SharedID("Practitioner", "x"); sum(shard) > 0 {
 			want[shard] = sum(shard)

@@ -30,12 +30,26 @@ var withdrawals = map[string]string{
 	models.ProviderGroupProfile: `
 		SELECT member_id, true AS whole FROM opt_outs o WHERE scope = 'global' AND ` + lateOptOut + ` AND $4::text[] IS NOT NULL
 		UNION ALL SELECT member_id, true FROM group_members WHERE group_id = $1 AND consent_end > $2 AND consent_end <= $3`,
+	// Of those whom the export was of, who is on the list no more: looked for when the list has changed since, or an attribution ended.
+	models.AttributionGroupProfile: `
+		SELECT member_id, true AS whole FROM opt_outs o WHERE scope = 'global' AND ` + lateOptOut + ` AND $4::text[] IS NOT NULL
+		UNION ALL SELECT r.member_id, true FROM export_rosters r WHERE r.job_id = $5
+			AND (EXISTS (SELECT FROM attribution_lists WHERE group_id = $1 AND updated_at > $2)
+				OR EXISTS (SELECT FROM attributions WHERE group_id = $1 AND ends_at > $2 AND ends_at <= $3))
+			AND NOT EXISTS (SELECT FROM attributions a WHERE a.group_id = $1 AND a.member_id = r.member_id AND NOT a.inactive AND a.starts_at <= $3 AND a.ends_at > $3)`,
+}
+
+// rosters say, by the profile of the Group, whose data the files of its export may hold.
+var rosters = map[string]string{
+	models.MatchGroupProfile:       `group_members m ON m.group_id = $1 AND m.member_id = s.member_id`,
+	models.ProviderGroupProfile:    `group_members m ON m.group_id = $1 AND m.member_id = s.member_id`,
+	models.AttributionGroupProfile: `(SELECT job_id, member_id, 'regular' AS policy FROM export_rosters) m ON m.job_id = $5 AND m.member_id = s.member_id`,
 }
 
 // lateOptOut selects the opt-outs that stand at $3 and did not at $2.
 const lateOptOut = `o.revoked_at IS NULL AND greatest(o.created_at, o.starts_at) > $2 AND o.starts_at <= greatest($3, o.created_at) AND o.ends_at > $3`
 
-// LateOptOuts returns the members in a file of a provider's Group's export, or with nil in any of them, who have opted out since it
+// LateOptOuts returns the members in a file of the export of a provider's Group, or with nil in any of them, who have opted out since it
 // was written of something less than all, and of whom it may hold data.
 func (s *Store) LateOptOuts(ctx context.Context, job *models.Job, groupID string, f *models.JobFile, at time.Time) ([]uuid.UUID, error) {
 	lo, hi, err := s.span(ctx, job.ID, f)
@@ -52,10 +66,11 @@ func (s *Store) LateOptOutsOf(ctx context.Context, job *models.Job, groupID stri
 
 func (s *Store) lateOptOuts(ctx context.Context, job *models.Job, groupID string, lo, hi uuid.UUID, at time.Time) ([]uuid.UUID, error) {
 	rows, err := s.Pool.Query(ctx, `SELECT DISTINCT m.member_id FROM opt_outs o JOIN group_members m ON m.group_id = $1 AND m.member_id = o.member_id
-		JOIN groups g ON g.id = m.group_id AND g.profile = $7
+		JOIN groups g ON g.id = m.group_id AND g.profile = ANY($7)
 		WHERE o.scope <> 'global' AND `+lateOptOut+` AND m.member_id BETWEEN $4 AND $5
 		  AND NOT EXISTS (SELECT FROM export_withheld w WHERE w.job_id = $6 AND w.member_id = m.member_id AND w.whole)
-		ORDER BY m.member_id`, groupID, job.TransactionTime.Add(-lateness), at, lo, hi, job.ID, models.ProviderGroupProfile)
+		ORDER BY m.member_id`, groupID, job.TransactionTime.Add(-lateness), at, lo, hi, job.ID,
+		[]string{models.ProviderGroupProfile, models.AttributionGroupProfile})
 	if err != nil {
 		return nil, fmt.Errorf("select late opt-outs: %w", err)
 	}
@@ -107,7 +122,7 @@ func (s *Store) withdrawn(ctx context.Context, job *models.Job, groupID string, 
 	}
 	var found bool
 	err = s.Pool.QueryRow(ctx, `WITH said AS (`+said+`)
-		SELECT EXISTS (SELECT FROM said s JOIN group_members m ON m.group_id = $1 AND m.member_id = s.member_id
+		SELECT EXISTS (SELECT FROM said s JOIN `+rosters[g.Profile]+`
 			WHERE m.member_id BETWEEN $6 AND $7 AND (s.whole OR m.policy = 'sensitive')
 			  AND NOT EXISTS (SELECT FROM export_withheld w WHERE w.job_id = $5 AND w.member_id = m.member_id AND (w.whole OR NOT s.whole)))`,
 		groupID, job.TransactionTime.Add(-lateness), at, canonical(ids), job.ID, lo, hi).Scan(&found)
@@ -119,7 +134,7 @@ func (s *Store) withdrawn(ctx context.Context, job *models.Job, groupID string, 
 
 // span returns the bounds of the members whose data a file can hold.
 func (s *Store) span(ctx context.Context, jobID string, f *models.JobFile) (lo, hi uuid.UUID, err error) {
-	if f == nil || f.LastChunk < f.FirstChunk {
+	if f == nil || f.LastChunk < f.FirstChunk || f.Type == "Group" { // a Group tells of all its members
 		return models.FirstMember, models.LastID, nil
 	}
 	err = s.Pool.QueryRow(ctx, `SELECT a.lo, b.hi FROM export_chunks a, export_chunks b WHERE (a.job_id, a.chunk) = ($1, $2) AND (b.job_id, b.chunk) = ($1, $3)`,

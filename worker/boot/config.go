@@ -21,6 +21,7 @@ type Config struct {
 	Log      LogConfig
 	HTTP     HTTPConfig
 	Work     WorkConfig
+	Holder   HolderConfig
 
 	// Dev lowers guards that a real deployment must not be without. Each place that reads it says which.
 	Dev bool `env:"PDEX_DEV" envDefault:"false" help:"development: allow plain http URLs, unencrypted payloads and insecure key sets"`
@@ -88,6 +89,12 @@ type ServerTLS struct {
 type WorkConfig struct {
 	ExportConcurrency int      `env:"PDEX_EXPORT_CONCURRENCY" envDefault:"4" help:"export chunks one worker runs at a time"`
 	ImportRoots       []string `env:"PDEX_IMPORT_ROOTS" help:"folders and s3://bucket?prefix=.. URLs that imports may read, separated by commas; empty allows none"`
+}
+
+// HolderConfig says whose data it is.
+type HolderConfig struct {
+	Name string   `env:"PDEX_HOLDER_NAME" envDefault:"This payer" help:"name of the payer whose data this is"`
+	IDs  []string `env:"PDEX_HOLDER_IDS" help:"its organisation identifiers, system|value, separated by commas; consents must name one"`
 }
 
 // Check reports everything that is missing or wrong for a program with the given needs. It names variables, never values.

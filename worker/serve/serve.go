@@ -24,8 +24,6 @@ import (
 
 // Config is what a worker is told beyond what every process is.
 type Config struct {
-	HolderName     string        `env:"PDEX_HOLDER_NAME" envDefault:"This payer" help:"name of the payer whose data this is"`
-	HolderIDs      []string      `env:"PDEX_HOLDER_IDS" help:"its organisation identifiers, system|value, separated by commas; consents must name one"`
 	SensitiveData  string        `env:"PDEX_SENSITIVE_DATA" envDefault:"untagged" help:"how sensitive data is held: tagged, excluded or untagged; untagged refuses consents to non-sensitive data only"`
 	Retention      time.Duration `env:"PDEX_FILE_RETENTION" envDefault:"72h" help:"how long the files of a finished job live"`
 	PayerGroups    time.Duration `env:"PDEX_PAYER_GROUP_TTL" envDefault:"0" help:"how long the Group of a match for a payer lives; 0 for as long as its members' consents"`
@@ -105,7 +103,7 @@ func Setup(ctx context.Context, p *boot.Process, cfg *Config) error {
 	w.RegisterWorkflow(workflows.ClaimsRelationships)
 	w.RegisterActivity(&activities.Activities{
 		Store: p.Store, Files: p.Blob, Log: p.Log, ImportRoots: p.Config.Work.ImportRoots, Retention: cfg.Retention,
-		Holder:    activities.Holder{Name: cfg.HolderName, IDs: cfg.HolderIDs, SensitiveData: cfg.SensitiveData},
+		Holder:    activities.Holder{Name: p.Config.Holder.Name, IDs: p.Config.Holder.IDs, SensitiveData: cfg.SensitiveData},
 		GroupLife: activities.GroupLife{Payer: cfg.PayerGroups, Provider: cfg.ProviderGroups},
 		Codes:     codes, Release: rules, ClaimsMonths: cfg.ClaimsMonths,
 	})
