@@ -40,15 +40,15 @@ func (s *Service) addAttributionRoutes(api huma.API, op func(method, path, id, s
 	huma.Register(api, op(http.MethodPost, base+"/{id}/members/remove", "remove-attributed", "Take a member off an attribution list; on a draft they become inactive", http.StatusOK), s.removeAttributed)
 }
 
-// whoever names one member.
-type whoever struct {
+// Whoever names one member.
+type Whoever struct {
 	Patient string `json:"patient,omitempty" maxLength:"64" doc:"our Patient id"`
 	Member  string `json:"member,omitempty" maxLength:"36" doc:"or the row id"`
 	Card    string `json:"card,omitempty" maxLength:"64" doc:"or a number on a card that is one member's alone"`
 }
 
 type attributedBody struct {
-	whoever
+	Whoever
 	NPI      string     `json:"npi,omitempty" maxLength:"10" doc:"of the provider the member is attributed to; the one whose list it is unless given"`
 	Coverage string     `json:"coverage,omitempty" maxLength:"64" doc:"id of the Coverage that puts the member on the list; the only one that is held unless given"`
 	Start    *time.Time `json:"start,omitempty" doc:"the list's unless given"`
@@ -389,7 +389,7 @@ func (s *Service) addAttributed(ctx context.Context, in *struct {
 func (s *Service) removeAttributed(ctx context.Context, in *struct {
 	ByID
 	Body struct {
-		whoever
+		Whoever
 		NPI      string `json:"npi,omitempty" maxLength:"10" doc:"attributed to this provider alone"`
 		Coverage string `json:"coverage,omitempty" maxLength:"64" doc:"for this Coverage alone"`
 	}
@@ -403,7 +403,7 @@ func (s *Service) removeAttributed(ctx context.Context, in *struct {
 	if err := checkID(in.ID); err != nil {
 		return nil, err
 	}
-	members, err := s.whom(ctx, []attributedBody{{whoever: in.Body.whoever}})
+	members, err := s.whom(ctx, []attributedBody{{Whoever: in.Body.Whoever}})
 	if fault, ok := errors.AsType[*models.Error](err); ok {
 		err = fault.At(strings.TrimPrefix(fault.Where, "members[0]."))
 	}
