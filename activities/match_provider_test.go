@@ -79,8 +79,8 @@ type providerResult struct {
 	groupID  string
 }
 
-// askProvider runs a provider's match from its stored request to its files.
-func (b *bundle) askProvider(asks ...ask) providerResult {
+// submitProvider records a provider's match and plans it.
+func (b *bundle) submitProvider(asks ...ask) (id, group string) {
 	b.t.Helper()
 	params := models.MatchParams{
 		Members: len(asks), GroupID: models.NewID(), Organizations: []string{models.NPISystem + "|" + clinicNPI}, RequesterName: "Clinic", NPI: doctorNPI,
@@ -101,18 +101,25 @@ func (b *bundle) askProvider(asks ...ask) providerResult {
 	_, _, err = b.Store.CreateMatch(b.t.Context(), job, []store.Slice{{Members: len(asks), Length: int64(text.Len())}}, 0)
 	require.NoError(b.t, err)
 	must[MatchPlan](b.t, b.PrepareMatch, job.ID)
-	must[int64](b.t, b.MatchSlice, SliceInput{job.ID, 0})
-	must[Published](b.t, b.PublishMatch, job.ID)
+	return job.ID, params.GroupID
+}
 
-	r := providerResult{groups: map[string]fhir.Group{}, lines: map[string]string{}, groupID: params.GroupID}
-	_, lines := b.files(job.ID)
+// askProvider runs a provider's match from its stored request to its files.
+func (b *bundle) askProvider(asks ...ask) providerResult {
+	b.t.Helper()
+	job, group := b.submitProvider(asks...)
+	must[int64](b.t, b.MatchSlice, SliceInput{job, 0})
+	must[Published](b.t, b.PublishMatch, job)
+
+	r := providerResult{groups: map[string]fhir.Group{}, lines: map[string]string{}, groupID: group}
+	_, lines := b.files(job)
 	for _, line := range lines["Group"] {
 		g, err := fhir.ParseGroup([]byte(line))
 		require.NoError(b.t, err)
 		r.groups[g.Code.Coding[0].Code], r.lines[g.Code.Coding[0].Code] = g, line
 	}
 	require.Contains(b.t, lines["Parameters"][0], providerOutProfile)
-	require.NoError(b.t, b.Store.Outcomes(b.t.Context(), job.ID, 0, 1000, func(o store.Outcome) error {
+	require.NoError(b.t, b.Store.Outcomes(b.t.Context(), job, 0, 1000, func(o store.Outcome) error {
 		r.outcomes = append(r.outcomes, o)
 		return nil
 	}))

@@ -232,14 +232,6 @@ var dataExportChecks = []check{
 		t.check(len(x.lines["Patient"]) > 0, "there are no Patients")
 		t.manifest(t.get(c, x.job.StatusURL))
 	}},
-	{id: "KD-07", about: "the ATR export type without Group, Patient and Coverage in _type is refused", run: func(t *T) {
-		c, id := t.group()
-		path := "Group/" + id + "/$davinci-data-export?exportType=hl7.fhir.us.davinci-atr"
-		t.refused("_type=Patient", t.call(c, http.MethodGet, path+"&_type=Patient", async(), nil), http.StatusBadRequest)
-		if a := t.call(c, http.MethodGet, path+"&_type=Group,Patient,Coverage", async(), nil); a.status == http.StatusBadRequest {
-			t.na("no ATR lists are hosted: their export type is refused with any _type")
-		}
-	}},
 	{id: "KD-08", about: "one route takes the parameters of both definitions; the type level is refused", run: func(t *T) {
 		c, id := t.group()
 		t.accepted(c, http.MethodPost, "Group/"+id+"/$davinci-data-export", posting(),

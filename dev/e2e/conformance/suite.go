@@ -103,7 +103,7 @@ func registry() (map[string]check, error) {
 	for _, group := range [][]check{
 		kickoffChecks, dataExportChecks, statusChecks, heldChecks, manifestChecks, downloadChecks, deleteChecks, parameterChecks, filterChecks,
 		errorChecks, capabilityChecks, smartChecks, udapChecks, matchChecks, bucketChecks, consentChecks, groupChecks, auditChecks, limitChecks,
-		releaseChecks, providerChecks,
+		releaseChecks, providerChecks, attributionChecks,
 	} {
 		for _, c := range group {
 			if _, twice := all[c.id]; twice {

@@ -60,8 +60,12 @@ type world struct {
 	matrix     once[*matrix]
 	overridden once[*overridden]
 	care       once[*care]
+	roster     once[*roster]
 	jobAway    *client.Job // done before the database went away
 	clientAway *client.Client
+	// A provider with a list, and a file of an export of it that was done before.
+	providerAway       *client.Client
+	listAway, fileAway string
 }
 
 func newWorld(ctx context.Context, o Options) (*world, error) {
@@ -217,7 +221,10 @@ func (w *world) prepareOutage(ctx context.Context) error {
 		_, err = job.Wait(ctx, nil)
 	}
 	w.clientAway, w.jobAway = c, job
-	return err
+	if err != nil {
+		return err
+	}
+	return w.prepareList(ctx)
 }
 
 // register registers a client.
