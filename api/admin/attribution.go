@@ -238,14 +238,15 @@ func (s *Service) whom(ctx context.Context, given []attributedBody) ([]uuid.UUID
 	if err != nil {
 		return nil, err
 	}
-	for i, m := range members {
-		if !held[m] {
-			field := "patient"
-			if given[i].Member != "" {
-				field = "member"
-			}
-			return nil, fault(i, field, "no member has this id")
+	for i, g := range given {
+		if held[members[i]] {
+			continue
 		}
+		field := "patient"
+		if g.Member != "" {
+			field = "member"
+		}
+		return nil, fault(i, field, "no member has this id")
 	}
 	return members, nil
 }

@@ -193,14 +193,17 @@ func (s *Service) memberRemove(w http.ResponseWriter, r *http.Request, c *auth.C
 			which.NPIs = append(which.NPIs, "") // whose list it is
 		}
 	}
+	absent := models.Errorf(models.KindNotFound, "the list has no such attribution").At(q.memberAt)
+	if recheck.Listed(&claim, which.Member, s.now()).Hidden {
+		return absent // they have opted out: nothing tells of them, nor does a new version of the list
+	}
 	trail.Of(ctx).Members = []uuid.UUID{which.Member}
 	n, err := s.Store.RemoveAttributions(ctx, q.list.ID, which)
 	if err != nil {
 		return reconciled(err)
 	}
-	// Whom the list does not show because they have opted out is gone from it all the same, and not told of.
-	if n == 0 || recheck.Listed(&claim, which.Member, s.now()).Hidden {
-		return models.Errorf(models.KindNotFound, "the list has no such attribution").At(q.memberAt)
+	if n == 0 {
+		return absent
 	}
 	return done(w, "the member is off the list")
 }

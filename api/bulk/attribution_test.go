@@ -341,10 +341,11 @@ func TestMemberRemove(t *testing.T) {
 	for _, who := range []string{card("NOBODY"), card("FAMILY-7"), ourPatient("p99")} {
 		require.Contains(t, []string{"memberId", "patientReference"}, b.send("remove", who).Refused(t, http.StatusNotFound).At())
 	}
-	// Of somebody who has opted out since nothing is told, though they are gone.
+	// Of somebody who has opted out since nothing is told, not even by a new version of the list.
+	version := b.read().Meta.VersionID
 	b.optOut("p2")
 	b.send("remove", ourPatient("p2")).Refused(t, http.StatusNotFound)
-	require.Empty(t, b.attributions("p2"))
+	require.Equal(t, version, b.read().Meta.VersionID)
 }
 
 func TestDraftsAndFinalLists(t *testing.T) {
@@ -518,4 +519,83 @@ func TestAttributionListExportKickOff(t *testing.T) {
 	}
 	b.clinic.Do(t, http.MethodGet, "/fhir/Group/"+b.id+"/$export", "", apitest.Async, apitest.FHIR).Refused(t, http.StatusConflict)
 	require.Equal(t, http.StatusAccepted, try(typ("hl7.fhir.us.davinci-atr")+"&_type=Group,Patient,Coverage,RelatedPerson").StatusCode)
+}
+
+// OP-16: a list is not shown while opt-outs cannot be looked up, nor does anybody come on it.
+func TestAttributionListWithoutOptOuts(t *testing.T) {
+	t.Parallel()
+	b := newListBench(t, models.AttributionOpen)
+	rename := func(from, to string) {
+		_, err := b.Store.Pool.Exec(t.Context(), `ALTER TABLE `+from+` RENAME TO `+to)
+		require.NoError(t, err)
+	}
+	rename("opt_outs", "opt_outs_away")
+	for _, path := range []string{"/fhir/Group", "/fhir/Group/" + b.id, "/fhir/Group/" + b.id + "/_history"} {
+		resp := b.clinic.Do(t, http.MethodGet, path, "")
+		resp.Refused(t, http.StatusServiceUnavailable)
+		require.NotContains(t, resp.Text, "p0")
+	}
+	b.send("add", ourPatient("p2")+","+byNPI(listDoctor)).Refused(t, http.StatusServiceUnavailable)
+	b.send("remove", ourPatient("p0")).Refused(t, http.StatusServiceUnavailable)
+	rename("opt_outs_away", "opt_outs")
+	require.Equal(t, []string{"p0", "p1"}, b.shown())
+}
+
+// What changes a list is in the audit log, with the member.
+func TestReconciliationIsRecorded(t *testing.T) {
+	t.Parallel()
+	b := newListBench(t, models.AttributionOpen)
+	require.Equal(t, http.StatusOK, b.send("add", ourPatient("p2")+","+byNPI(listDoctor)).StatusCode)
+	require.Equal(t, http.StatusOK, b.send("remove", ourPatient("p2")).StatusCode)
+	b.send("remove", ourPatient("p99")).Refused(t, http.StatusNotFound)
+	var page struct {
+		Items []struct {
+			Action, Client, Outcome string
+			Group                   string `json:"grp"`
+			Members                 []uuid.UUID
+		}
+	}
+	resp := b.Do(t, http.MethodPost, "/admin/audit/search", `{"group":"`+b.id+`"}`, "Authorization: Bearer "+apitest.AdminToken, "Content-Type: application/json")
+	require.Equal(t, http.StatusOK, resp.StatusCode, resp.Text)
+	require.NoError(t, json.Unmarshal([]byte(resp.Text), &page), resp.Text)
+	var seen []string
+	for _, e := range page.Items {
+		require.Equal(t, "clinic", e.Client)
+		who := ""
+		if len(e.Members) == 1 && e.Members[0] == models.MemberID("p2") {
+			who = " p2"
+		}
+		seen = append(seen, e.Action+" "+e.Outcome+who)
+	}
+	slices.Sort(seen)
+	require.Equal(t, []string{"member-add success p2", "member-remove refused", "member-remove success p2"}, seen, resp.Text)
+}
+
+// A list of any length is read page after page.
+func TestLongAttributionList(t *testing.T) {
+	t.Parallel()
+	b := newListBench(t, models.AttributionOpen)
+	const many = 2500
+	ids, patients := make([]uuid.UUID, many), make([]string, many)
+	attributions := make([]models.Attribution, many)
+	for i := range many {
+		patients[i] = fmt.Sprintf("m%d", i)
+		ids[i] = models.MemberID(patients[i])
+		attributions[i] = models.Attribution{Member: ids[i], NPI: listDoctor, Start: time.Now().Add(-time.Hour)}
+	}
+	_, err := b.Store.Pool.Exec(t.Context(), `INSERT INTO members (id, patient_id, present, updated_at) SELECT *, true, now() FROM unnest($1::uuid[], $2::text[])`, ids, patients)
+	require.NoError(t, err)
+	_, err = b.Store.AddAttributions(t.Context(), b.id, attributions)
+	require.NoError(t, err)
+	b.optOut("m7")
+	g := b.read()
+	require.Len(t, g.Member, many+1)
+	require.Equal(t, many+1, *g.Quantity)
+	seen := map[string]bool{}
+	for _, m := range g.Member {
+		require.False(t, seen[m.Entity.Reference], "each once")
+		seen[m.Entity.Reference] = true
+	}
+	require.False(t, seen["Patient/m7"])
+	require.True(t, seen["Patient/m8"] && seen["Patient/p1"])
 }

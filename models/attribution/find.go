@@ -24,7 +24,7 @@ func CardHolders(ctx context.Context, s *store.Store, numbers ...string) ([][]uu
 	probes := make([]store.Probe, len(numbers))
 	for i, number := range numbers {
 		asked[i] = match.ByCard(number)
-		probes[i] = store.Probe{N: int32(i), Keys: asked[i].Keys()} //nolint:gosec // there are not that many
+		probes[i] = store.Probe{N: int32(i), Keys: asked[i].Keys()}
 	}
 	found, err := s.Candidates(ctx, probes)
 	if err != nil {

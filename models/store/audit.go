@@ -146,7 +146,8 @@ func (q AuditQuery) where() (string, []any) {
 		}
 	}
 	if q.Member != nil {
-		add("(members @> ARRAY[?::uuid] OR grp IN (SELECT group_id FROM group_members WHERE member_id = ?::uuid))", *q.Member)
+		add("(members @> ARRAY[?::uuid] OR grp IN (SELECT group_id FROM group_members WHERE member_id = ?::uuid)"+
+			" OR job IN (SELECT job_id FROM export_rosters WHERE member_id = ?::uuid))", *q.Member)
 	}
 	if q.From != nil {
 		add("at >= ?", *q.From)

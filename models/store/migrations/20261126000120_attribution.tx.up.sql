@@ -26,9 +26,11 @@ CREATE TABLE attributions (
 CREATE INDEX attributions_ends ON attributions (group_id, ends_at);
 CREATE INDEX attribution_lists_identifiers ON attribution_lists USING gin (identifiers);
 
--- Whom an export of an attribution list is of: the list goes on changing while it runs.
+-- Whom an export of an attribution list is of: the list goes on changing while it runs, and afterwards. It stays when the files are
+-- gone, for whoever asks to whom a member's data went.
 CREATE TABLE export_rosters (
     job_id    uuid NOT NULL REFERENCES jobs ON DELETE CASCADE,
     member_id uuid NOT NULL,
     PRIMARY KEY (job_id, member_id)
 );
+CREATE INDEX export_rosters_member ON export_rosters (member_id);
