@@ -118,13 +118,16 @@ func (s *Store) PutAttributionList(ctx context.Context, l models.AttributionList
 			if err := putAttributions(ctx, tx, l.ID, *members, true); err != nil {
 				return err
 			}
+			if err := followMembers(ctx, tx, l.ID, nil); err != nil {
+				return err
+			}
 		}
 		if l.Status == models.AttributionFinal { // what was taken off a draft is gone from here on (ATR 2.1.0, member-remove)
 			if _, err := tx.Exec(ctx, `DELETE FROM attributions WHERE group_id = $1 AND inactive`, l.ID); err != nil {
 				return err
 			}
 		}
-		stored, err = settleList(ctx, tx, l.ID, nil)
+		stored, err = nextVersion(ctx, tx, l.ID)
 		return err
 	})
 	if err != nil {
@@ -200,9 +203,8 @@ func putAttributions(ctx context.Context, tx pgx.Tx, id string, list []models.At
 		}
 	}
 	if whole {
-		_, err := tx.Exec(ctx, `DELETE FROM attributions a WHERE group_id = $1 AND NOT EXISTS (
-			SELECT FROM unnest($2::uuid[], $3::text[], $4::text[]) AS k(member, npi, coverage) WHERE (k.member, k.npi, k.coverage) = (a.member_id, a.npi, a.coverage))`,
-			id, member, npi, coverage)
+		_, err := tx.Exec(ctx, `DELETE FROM attributions WHERE group_id = $1 AND (member_id, npi, coverage) NOT IN (
+			SELECT * FROM unnest($2::uuid[], $3::text[], $4::text[]))`, id, member, npi, coverage)
 		if err != nil {
 			return err
 		}
@@ -222,23 +224,33 @@ func putAttributions(ctx context.Context, tx pgx.Tx, id string, list []models.At
 // forGood is the end of what has none, where an end is needed.
 const forGood = `timestamptz '9999-12-31 00:00:00Z'`
 
-// settleList has group_members follow the attributions, of the given members or with nil of all, and gives the list its next version.
-func settleList(ctx context.Context, tx pgx.Tx, id string, members []uuid.UUID) (models.AttributionList, error) {
-	for _, sql := range []string{
-		`DELETE FROM group_members m WHERE group_id = $1 AND ($2::uuid[] IS NULL OR member_id = ANY($2)) AND NOT EXISTS (
-			SELECT FROM attributions a WHERE a.group_id = $1 AND a.member_id = m.member_id AND NOT a.inactive)`,
-		`INSERT INTO group_members (group_id, member_id, policy, consent_start, consent_end)
-			SELECT $1, member_id, 'regular', min(starts_at), least(max(ends_at), ` + forGood + `) FROM attributions
-			WHERE group_id = $1 AND ($2::uuid[] IS NULL OR member_id = ANY($2)) AND NOT inactive GROUP BY member_id
-			ON CONFLICT (group_id, member_id) DO UPDATE SET consent_start = excluded.consent_start, consent_end = excluded.consent_end`,
-	} {
-		if _, err := tx.Exec(ctx, sql, id, members); err != nil {
-			return models.AttributionList{}, err
-		}
+// followMembers has group_members follow what is said of the given members, or with nil of all.
+func followMembers(ctx context.Context, tx pgx.Tx, id string, members []uuid.UUID) error {
+	const standing = `SELECT $1::uuid, a.member_id, 'regular', min(a.starts_at), least(max(a.ends_at), ` + forGood + `) FROM `
+	const put = `WITH put AS (INSERT INTO group_members (group_id, member_id, policy, consent_start, consent_end) %s GROUP BY a.member_id
+		ON CONFLICT (group_id, member_id) DO UPDATE SET consent_start = excluded.consent_start, consent_end = excluded.consent_end RETURNING xmax = 0 AS fresh)
+		SELECT count(*) FILTER (WHERE fresh) FROM put`
+	const gone = `NOT EXISTS (SELECT FROM attributions a WHERE a.group_id = $1 AND a.member_id = m.member_id AND NOT a.inactive)`
+	drop, add, args := `DELETE FROM group_members m WHERE m.group_id = $1 AND `+gone, fmt.Sprintf(put, standing+`attributions a WHERE a.group_id = $1 AND NOT a.inactive`), []any{id}
+	if members != nil { // each is looked up, however many the planner thinks there are
+		drop = `DELETE FROM group_members m USING unnest($2::uuid[]) AS k(id) WHERE m.group_id = $1 AND m.member_id = k.id AND ` + gone
+		add = fmt.Sprintf(put, standing+`(SELECT DISTINCT id FROM unnest($2::uuid[]) AS k(id)) AS k JOIN attributions a ON a.group_id = $1 AND a.member_id = k.id WHERE NOT a.inactive`)
+		args = append(args, members)
 	}
-	if _, err := tx.Exec(ctx, `UPDATE groups SET members = (SELECT count(*) FROM group_members WHERE group_id = $1) WHERE id = $1`, id); err != nil {
-		return models.AttributionList{}, err
+	tag, err := tx.Exec(ctx, drop, args...)
+	if err != nil {
+		return err
 	}
+	var fresh int64
+	if err := tx.QueryRow(ctx, add, args...).Scan(&fresh); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `UPDATE groups SET members = members + $2 WHERE id = $1`, id, fresh-tag.RowsAffected())
+	return err
+}
+
+// nextVersion gives a list that has changed its next version.
+func nextVersion(ctx context.Context, tx pgx.Tx, id string) (models.AttributionList, error) {
 	_, err := tx.Exec(ctx, `UPDATE attribution_lists SET version = version + 1,
 		updated_at = greatest(date_trunc('milliseconds', clock_timestamp()), updated_at + interval '1 millisecond') WHERE group_id = $1`, id)
 	if err != nil {
@@ -260,7 +272,10 @@ func (s *Store) changeList(ctx context.Context, id string, change func(tx pgx.Tx
 		if err != nil || len(members) == 0 {
 			return err
 		}
-		stored, err = settleList(ctx, tx, id, members)
+		if err := followMembers(ctx, tx, id, members); err != nil {
+			return err
+		}
+		stored, err = nextVersion(ctx, tx, id)
 		return err
 	})
 	if err != nil {
@@ -383,8 +398,10 @@ func (v *Snapshot) ListedMembers(id string, after uuid.UUID, limit int) ([]Liste
 
 // attributionsOf returns what a list says of members, in one query.
 func attributionsOf(ctx context.Context, q querier, id string, members []uuid.UUID) (map[uuid.UUID][]models.Attribution, error) {
+	// OFFSET 0 keeps each a look-up, however long the planner thinks the list is.
 	rows, err := q.Query(ctx, `SELECT a.member_id, a.npi, a.provider, a.coverage, a.starts_at, nullif(a.ends_at, 'infinity'), a.inactive, a.asked, a.change
-		FROM unnest($2::uuid[]) AS k(id) JOIN attributions a ON a.group_id = $1 AND a.member_id = k.id ORDER BY a.member_id, a.npi, a.coverage`, id, members)
+		FROM unnest($2::uuid[]) AS k(id) CROSS JOIN LATERAL (SELECT * FROM attributions WHERE group_id = $1 AND member_id = k.id OFFSET 0) AS a
+		ORDER BY a.member_id, a.npi, a.coverage`, id, members)
 	if err != nil {
 		return nil, fmt.Errorf("select attributions: %w", err)
 	}
