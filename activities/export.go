@@ -49,6 +49,7 @@ type ExportPlan struct {
 	Supporting bool
 	// Convert says that the files are to be made into another format before they are published.
 	Convert bool
+	Paused  bool // by an administrator
 }
 
 // PrepareExport freezes the export's snapshot and cuts it into chunks of members by what is stored for each.
@@ -73,7 +74,7 @@ func (a *Activities) PrepareExport(ctx context.Context, jobID string) (*ExportPl
 			return nil, err
 		}
 	}
-	plan := &ExportPlan{Client: job.ClientID, Operation: job.Operation, Chunks: len(chunks), Convert: params.Format != ""}
+	plan := &ExportPlan{Client: job.ClientID, Operation: job.Operation, Chunks: len(chunks), Convert: params.Format != "", Paused: job.PausedAt != nil}
 	if n := len(chunks); n > 0 && isClosing(job, chunks[n-1]) {
 		plan.Supporting = true
 		plan.Chunks--

@@ -22,6 +22,7 @@ type MatchPlan struct {
 	Operation models.Operation
 	Slices    int
 	Members   int64
+	Paused    bool // by an administrator
 }
 
 // PrepareMatch starts the job. The slices were cut when the request was stored.
@@ -37,7 +38,7 @@ func (a *Activities) PrepareMatch(ctx context.Context, jobID string) (*MatchPlan
 	if err != nil {
 		return nil, err
 	}
-	plan := &MatchPlan{Client: job.ClientID, Operation: job.Operation, Slices: len(slices)}
+	plan := &MatchPlan{Client: job.ClientID, Operation: job.Operation, Slices: len(slices), Paused: job.PausedAt != nil}
 	for _, s := range slices {
 		plan.Members += int64(s.Members)
 	}

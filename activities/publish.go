@@ -195,6 +195,15 @@ func (a *Activities) published(ctx context.Context, jobID string) (*Published, e
 	return &Published{Files: len(files), Resources: countLines(files), Members: job.Accounting.Members, Expires: *job.ExpiresAt}, nil
 }
 
+// IsPaused tells whether an administrator holds the run of a job back. A job that was deleted is not held: its run is about to end.
+func (a *Activities) IsPaused(ctx context.Context, jobID string) (bool, error) {
+	job, err := a.Store.Job(ctx, jobID)
+	if models.KindOf(err) == models.KindNotFound {
+		return false, nil
+	}
+	return err == nil && job.PausedAt != nil, err
+}
+
 // FailInput says why a job could not be done, in words for its client.
 type FailInput struct {
 	JobID  string
@@ -202,8 +211,8 @@ type FailInput struct {
 	Reason string
 }
 
-// FailJob closes a job that could not be done and drops what was written for it. A job that was completed before all the same
-// keeps its files: its client can see them.
+// FailJob closes a job that could not be done and drops what was written for it, but for that of a failed export: an administrator may
+// have it go on, and a sweep deletes it later. A job that was completed before all the same keeps its files: its client can see them.
 func (a *Activities) FailJob(ctx context.Context, in FailInput) error {
 	if err := a.Store.FailJob(ctx, in.JobID, in.State, in.Reason, a.now()); err != nil {
 		return err
@@ -213,7 +222,7 @@ func (a *Activities) FailJob(ctx context.Context, in FailInput) error {
 	case models.KindOf(err) == models.KindNotFound: // deleted by its client
 	case err != nil:
 		return err
-	case job.State == models.StateCompleted:
+	case job.State == models.StateCompleted, job.State == models.StateFailed && !job.Operation.IsMatch():
 		return nil
 	}
 	return a.PurgeJob(ctx, in.JobID)
@@ -227,7 +236,7 @@ func (a *Activities) PurgeJob(ctx context.Context, jobID string) error {
 		return err
 	}
 	if !purged {
-		return models.Errorf(models.KindUnavailable, "files of the job are being downloaded")
+		return models.Errorf(models.KindUnavailable, "files of the job are being downloaded, or its run goes on")
 	}
 	for _, prefix := range []string{"exports/", "matches/"} {
 		if err := a.Files.DeletePrefix(ctx, prefix+jobID); err != nil {

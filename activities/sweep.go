@@ -118,7 +118,7 @@ func (a *Activities) sweepOpen(ctx context.Context, out *Swept) error {
 }
 
 func (a *Activities) sweepEnded(ctx context.Context, out *Swept) error {
-	ids, err := a.Store.JobsToPurge(ctx, a.now().Add(-sweepExpired))
+	ids, err := a.Store.JobsToPurge(ctx, a.now().Add(-sweepExpired), min(models.KeepFailed, a.Retention))
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,8 @@ const (
 // IsMatch reports whether a job of the operation looks for members and makes Groups, rather than exports data.
 func (o Operation) IsMatch() bool { return o == OpBulkMemberMatch || o == OpProviderMemberMatch }
 
-// State is where a job or an import stands. A job only moves forward: accepted, running, then one of the others.
+// State is where a job or an import stands. A job only moves forward: accepted, running, then one of the others. An administrator
+// may have a failed export run again.
 type State string
 
 // The states.
@@ -58,7 +59,14 @@ type Job struct {
 	DeletedAt       *time.Time
 	Error           string     `bun:",notnull"` // for the client: no detail that tells of a member
 	Accounting      Accounting `bun:"type:jsonb,notnull"`
+	PausedAt        *time.Time // since when an administrator holds its run back
+	Retries         int        `bun:",notnull"` // how often an administrator had it go on after it failed
+	ReissueOf       *string    `bun:"type:uuid"`
 }
+
+// KeepFailed is how long what a failed export has written is kept at most, for an administrator to have it go on. Nobody can download
+// it.
+const KeepFailed = 24 * time.Hour
 
 // Accounting is the balance of an export. It is checked before a job completes:
 //

@@ -23,6 +23,7 @@ func Export(ctx workflow.Context, in ExportInput) (*activities.Published, error)
 	if err != nil {
 		return nil, err
 	}
+	progress.heedPauses(ctx, in.JobID)
 	out, err := export(ctx, in, progress)
 	if err != nil && !workflow.IsContinueAsNewError(err) {
 		return nil, failJob(ctx, in.JobID, err)
@@ -39,8 +40,14 @@ func export(ctx workflow.Context, in ExportInput, progress *tracker) (*activitie
 	if err := progress.stage(ctx, "exporting"); err != nil {
 		return nil, err
 	}
+	if err := progress.planned(ctx, plan.Paused); err != nil {
+		return nil, err
+	}
 	to := min(plan.Chunks, in.From+chunksPerRun)
 	err := forEach(ctx, in.From, to, in.Limits.parallel(), func(ctx workflow.Context, chunk int) error {
+		if err := progress.pass(ctx); err != nil {
+			return err
+		}
 		var res activities.ChunkResult
 		err := workflow.ExecuteActivity(long(ctx), a.ExportChunk, activities.ChunkInput{JobID: in.JobID, Chunk: chunk}).Get(ctx, &res)
 		if err != nil {
@@ -56,6 +63,9 @@ func export(ctx workflow.Context, in ExportInput, progress *tracker) (*activitie
 		return nil, workflow.NewContinueAsNewError(ctx, Export, in)
 	}
 	if plan.Supporting {
+		if err := progress.pass(ctx); err != nil {
+			return nil, err
+		}
 		in := activities.ChunkInput{JobID: in.JobID, Chunk: plan.Chunks}
 		if err := workflow.ExecuteActivity(long(ctx), a.ExportChunk, in).Get(ctx, nil); err != nil {
 			return nil, err
@@ -79,6 +89,9 @@ func convert(ctx workflow.Context, in ExportInput, progress *tracker) error {
 		return err
 	}
 	return forEach(ctx, 0, files, in.Limits.parallel(), func(ctx workflow.Context, file int) error {
+		if err := progress.pass(ctx); err != nil {
+			return err
+		}
 		return workflow.ExecuteActivity(long(ctx), a.ConvertFile, activities.FileInput{JobID: in.JobID, File: file}).Get(ctx, nil)
 	})
 }

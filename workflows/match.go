@@ -23,6 +23,7 @@ func MemberMatch(ctx workflow.Context, in MatchInput) (*activities.Published, er
 	if err != nil {
 		return nil, err
 	}
+	progress.heedPauses(ctx, in.JobID)
 	out, err := match(ctx, in, progress)
 	if err != nil && !workflow.IsContinueAsNewError(err) {
 		return nil, failJob(ctx, in.JobID, err)
@@ -39,8 +40,14 @@ func match(ctx workflow.Context, in MatchInput, progress *tracker) (*activities.
 	if err := progress.stage(ctx, "matching"); err != nil {
 		return nil, err
 	}
+	if err := progress.planned(ctx, plan.Paused); err != nil {
+		return nil, err
+	}
 	to := min(plan.Slices, in.From+slicesPerRun)
 	err := forEach(ctx, in.From, to, in.Limits.parallel(), func(ctx workflow.Context, slice int) error {
+		if err := progress.pass(ctx); err != nil {
+			return err
+		}
 		var members int64
 		err := workflow.ExecuteActivity(long(ctx), a.MatchSlice, activities.SliceInput{JobID: in.JobID, Slice: slice}).Get(ctx, &members)
 		if err != nil {

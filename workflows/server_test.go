@@ -43,13 +43,13 @@ type server struct {
 	files  blob.Store
 	root   string
 	dir    string // where files are
+	worker worker.Worker
 }
 
 const queue = "test"
 
 func start(t *testing.T, options worker.Options) *server {
 	t.Helper()
-	options.Identity, options.Interceptors = "worker", []interceptor.WorkerInterceptor{&activities.FailureInterceptor{}}
 	root, err := stack.Root()
 	require.NoError(t, err)
 	if _, err := os.Stat(filepath.Join(root, "dev", "bin", "temporal")); err != nil && os.Getenv("PDEX_TEMPORAL_ADDRESS") == "" {
@@ -78,7 +78,17 @@ func start(t *testing.T, options worker.Options) *server {
 	s.files, err = blob.Open(t.Context(), "file://"+s.dir)
 	require.NoError(t, err)
 
-	w := worker.New(c, queue, options)
+	s.work(options)
+	t.Cleanup(func() { s.worker.Stop() })
+	return s
+}
+
+// work starts a worker.
+func (s *server) work(options worker.Options) {
+	s.t.Helper()
+	options.Identity = "worker"
+	options.Interceptors = append([]interceptor.WorkerInterceptor{&activities.FailureInterceptor{}}, options.Interceptors...)
+	w := worker.New(s.client, queue, options)
 	w.RegisterWorkflow(workflows.Import)
 	w.RegisterWorkflow(workflows.MemberMatch)
 	w.RegisterWorkflow(workflows.Export)
@@ -89,9 +99,8 @@ func start(t *testing.T, options worker.Options) *server {
 		Store: s.store, Files: s.files, Log: slog.New(slog.DiscardHandler), ImportRoots: []string{s.root}, Retention: time.Hour, ClaimsMonths: 18,
 		Holder: activities.Holder{Name: "Old Health Plan", IDs: []string{"urn:x|holder"}, SensitiveData: "tagged"},
 	})
-	require.NoError(t, w.Start())
-	t.Cleanup(w.Stop)
-	return s
+	require.NoError(s.t, w.Start())
+	s.worker = w
 }
 
 // begin starts a run.
@@ -325,11 +334,16 @@ func (s *server) until(run client.WorkflowRun, stage string) {
 // requireMemo checks what an operator sees of a run without asking its worker.
 func (s *server) requireMemo(run client.WorkflowRun, want workflows.Progress) {
 	s.t.Helper()
+	require.Equal(s.t, want, s.memo(run))
+}
+
+func (s *server) memo(run client.WorkflowRun) workflows.Progress {
+	s.t.Helper()
 	seen, err := s.client.DescribeWorkflowExecution(s.t.Context(), run.GetID(), run.GetRunID())
 	require.NoError(s.t, err)
 	var got workflows.Progress
 	require.NoError(s.t, json.Unmarshal(seen.WorkflowExecutionInfo.Memo.Fields[workflows.ProgressMemo].Data, &got))
-	require.Equal(s.t, want, got)
+	return got
 }
 
 // TestReplay runs today's workflows over the histories of earlier runs: what is in flight when a worker is replaced must

@@ -71,6 +71,12 @@ func TestSweep(t *testing.T) {
 	} {
 		require.Equal(t, want, s.jobState(job.ID))
 	}
+	require.ElementsMatch(t, []string{"exports/" + alive.ID + "/0.x", "exports/" + dead.ID + "/0.x"}, s.blobs(), "the export that failed may go on")
+	_, err = s.store.Pool.Exec(ctx, `UPDATE jobs SET finished_at = $2 WHERE id = $1`, dead.ID, time.Now().Add(-3*time.Hour))
+	require.NoError(t, err)
+	_, err = s.store.Pool.Exec(ctx, `INSERT INTO export_chunks (job_id, chunk, lo, hi, members, planned) VALUES ($1, 0, $1, $1, 0, 0)`, dead.ID)
+	require.NoError(t, err)
+	require.Equal(t, activities.Swept{Purged: 1}, sweep(activities.SweepInput{Jobs: true}))
 	require.Equal(t, []string{"exports/" + alive.ID + "/0.x"}, s.blobs())
 
 	// Files: what belongs to no job, or to one that ended without it, and is old.

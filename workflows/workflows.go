@@ -110,20 +110,31 @@ func cleanup(ctx workflow.Context) workflow.Context {
 	return short(free)
 }
 
-// tracker keeps a run's progress where operators and the status endpoint find it.
+// tracker keeps a run's progress where operators and the status endpoint find it, and holds the run back while it is paused.
 type tracker struct {
 	Progress
-	shown int64 // percent last written to the memo
+	shown   int64  // percent last written to the memo
+	working string // the stage, but for a pause
+	paused  bool
+	asked   bool // whether paused is an answer of IsPaused, which is later than the plan's
 }
 
 // track registers the progress query, first of all, so that it answers from the first task on.
 func track(ctx workflow.Context, stage string) (*tracker, error) {
-	t := &tracker{Progress: Progress{Stage: stage}, shown: -1}
+	t := &tracker{Progress: Progress{Stage: stage}, shown: -1, working: stage}
 	err := workflow.SetQueryHandler(ctx, ProgressQuery, func() (Progress, error) { return t.Progress, nil })
 	return t, err
 }
 
 func (t *tracker) stage(ctx workflow.Context, stage string) error {
+	t.working = stage
+	if t.paused {
+		return nil
+	}
+	return t.enter(ctx, stage)
+}
+
+func (t *tracker) enter(ctx workflow.Context, stage string) error {
 	t.Stage = stage
 	if err := workflow.UpsertTypedSearchAttributes(ctx, StageAttribute.ValueSet(stage)); err != nil {
 		return err
@@ -174,6 +185,9 @@ func forEach(ctx workflow.Context, from, to, parallel int, step func(workflow.Co
 // publish makes a job's files visible with the given activity and sees to it that they expire. It runs to its end even when
 // the run is cancelled meanwhile, for a job must not stay completed with files that nobody deletes.
 func publish(ctx workflow.Context, progress *tracker, activity any, jobID string) (*activities.Published, error) {
+	if err := progress.pass(ctx); err != nil {
+		return nil, err
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -182,7 +196,7 @@ func publish(ctx workflow.Context, progress *tracker, activity any, jobID string
 	if err := workflow.ExecuteActivity(long(ctx), activity, jobID).Get(ctx, &out); err != nil {
 		return nil, err
 	}
-	if err := progress.stage(ctx, "done"); err != nil {
+	if err := progress.enter(ctx, "done"); err != nil {
 		return nil, err
 	}
 	return &out, expireLater(ctx, jobID, out.Expires)

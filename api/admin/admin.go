@@ -2,7 +2,8 @@
 // is for operators and their tools, with credentials of its own; a FHIR client's token opens nothing here. Every operation is
 // for certain roles, which the metadata of its description name (see RoleKey).
 //
-// Errors are problem documents (RFC 9457). Lists are paged by cursor: pass the next of an answer as cursor of the next call.
+// Errors are problem documents (RFC 9457). Lists are paged by cursor: pass the next of an answer as cursor of the next call. Or they
+// come whole, as NDJSON.
 package admin
 
 import (
@@ -31,6 +32,8 @@ type Service struct {
 	Temporal  client.Client
 	TaskQueue string
 	Log       *slog.Logger
+	// Exchange starts the runs of jobs.
+	Exchange Exchange
 	// Token is a bearer token with the role of an administrator, by which the first credentials are made. Empty opens nothing.
 	Token string
 	// ImportRoots are where imports may read from, when this process knows: a location elsewhere is refused at once. The worker
@@ -64,7 +67,7 @@ func (s *Service) AddRoutes(api huma.API) {
 	op := func(method, path, id, summary string, status int) huma.Operation {
 		return huma.Operation{
 			OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status, Tags: []string{"Admin"},
-			Security: []map[string][]string{{"admin": {}}}, Middlewares: huma.Middlewares{s.guard}, MaxBodyBytes: s.MaxBody,
+			Security: []map[string][]string{{"admin": {}}}, Middlewares: huma.Middlewares{s.guard, stream}, MaxBodyBytes: s.MaxBody,
 		}
 	}
 	huma.Register(api, op(http.MethodPost, "/admin/imports", "start-import", "Load files into the store", http.StatusAccepted), s.startImport)
@@ -74,8 +77,7 @@ func (s *Service) AddRoutes(api huma.API) {
 	huma.Register(api, op(http.MethodPut, "/admin/clients/{id}", "put-client", "Register a client, or change one", http.StatusOK), s.putClient)
 	huma.Register(api, op(http.MethodGet, "/admin/clients", "list-clients", "List clients by id", http.StatusOK), s.listClients)
 	s.addClientRoutes(api, op)
-	huma.Register(api, op(http.MethodGet, "/admin/jobs", "list-jobs", "List matches and exports, newest first", http.StatusOK), s.listJobs)
-	huma.Register(api, op(http.MethodGet, "/admin/jobs/{id}", "get-job", "Show a match or an export with its accounting", http.StatusOK), s.getJob)
+	s.addJobRoutes(api, op)
 	outcomes := op(http.MethodGet, "/admin/jobs/{id}/outcomes", "list-outcomes", "List what became of each member of a match, and why", http.StatusOK)
 	outcomes.Metadata = map[string]any{PersonKey: true}
 	huma.Register(api, outcomes, s.listOutcomes)
@@ -87,6 +89,8 @@ func (s *Service) AddRoutes(api huma.API) {
 	s.addRelationshipRoutes(api, op)
 	s.addListRoutes(api, op)
 	s.addAttributionRoutes(api, op)
+	s.addGroupRoutes(api, op)
+	describeStreams(api)
 }
 
 // Page is the paging of a list.

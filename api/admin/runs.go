@@ -112,58 +112,6 @@ func (s *Service) listRejects(ctx context.Context, in *struct {
 	}), nil
 }
 
-// jobView is a job as operators see it.
-type jobView struct {
-	ID              string            `json:"id"`
-	Client          string            `json:"client"`
-	Operation       models.Operation  `json:"operation"`
-	State           models.State      `json:"state"`
-	Workflow        string            `json:"workflow" doc:"id of the run in Temporal"`
-	CreatedAt       time.Time         `json:"createdAt"`
-	TransactionTime *time.Time        `json:"transactionTime,omitempty"`
-	FinishedAt      *time.Time        `json:"finishedAt,omitempty"`
-	ExpiresAt       *time.Time        `json:"expiresAt,omitempty"`
-	Error           string            `json:"error,omitempty"`
-	Accounting      models.Accounting `json:"accounting"`
-}
-
-func viewJob(j models.Job) jobView {
-	return jobView{
-		ID: j.ID, Client: j.ClientID, Operation: j.Operation, State: j.State, Workflow: workflows.JobWorkflowID(&j), CreatedAt: j.CreatedAt,
-		TransactionTime: j.TransactionTime, FinishedAt: j.FinishedAt, ExpiresAt: j.ExpiresAt, Error: j.Error, Accounting: j.Accounting,
-	}
-}
-
-var allOperations = []models.Operation{
-	models.OpBulkMemberMatch, models.OpProviderMemberMatch, models.OpDataExport, models.OpSystemExport, models.OpPatientExport, models.OpGroupExport,
-}
-
-func (s *Service) listJobs(ctx context.Context, in *Page) (*listOf[jobView], error) {
-	if err := checkCursor(in.Cursor); err != nil {
-		return nil, err
-	}
-	rows, err := s.Store.Jobs(ctx, allOperations, in.Cursor, in.ask())
-	if err != nil {
-		return nil, s.fault(ctx, err)
-	}
-	views := make([]jobView, len(rows))
-	for i, j := range rows {
-		views[i] = viewJob(j)
-	}
-	return newList(views, in.Limit, func(j jobView) string { return j.ID }), nil
-}
-
-func (s *Service) getJob(ctx context.Context, in *ByID) (*struct{ Body jobView }, error) {
-	if err := checkID(in.ID); err != nil {
-		return nil, err
-	}
-	job, err := s.Store.Job(ctx, in.ID)
-	if err != nil {
-		return nil, s.fault(ctx, err)
-	}
-	return &struct{ Body jobView }{viewJob(*job)}, nil
-}
-
 type outcomeView struct {
 	Index   int32  `json:"index" doc:"of the MemberBundle in the request, from 0"`
 	Outcome string `json:"outcome" enum:"matched,nomatch,constrained"`

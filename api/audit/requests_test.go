@@ -22,6 +22,7 @@ import (
 	"pdexbulk/dev/client"
 	"pdexbulk/dev/pki"
 	"pdexbulk/models"
+	"pdexbulk/models/store"
 	"pdexbulk/models/trail"
 	"pdexbulk/worker/boot"
 )
@@ -272,7 +273,7 @@ func TestNothingGoesUnrecorded(t *testing.T) {
 	resp := c.Do(t, http.MethodGet, "/fhir/$export", "", apitest.Async, apitest.FHIR)
 	require.GreaterOrEqual(t, resp.StatusCode, 500)
 	require.Empty(t, resp.Header.Get("Content-Location"))
-	jobs, err := a.Store.Jobs(t.Context(), []models.Operation{models.OpSystemExport}, "", 10)
+	jobs, err := a.Store.Jobs(t.Context(), store.JobFilter{Operation: models.OpSystemExport}, 10)
 	require.NoError(t, err)
 	require.Empty(t, jobs)
 	client := `{"name":"n","kind":"payer","scopes":["system/*.rs"],"jwksUrl":"https://a.example/jwks"}`

@@ -44,6 +44,9 @@ func newCaller(c models.Client, scopes Scopes, b2b *udap.B2B) *Caller {
 	return caller
 }
 
+// Registered returns a client as a caller with all it may be granted.
+func (s *Server) Registered(c models.Client) *Caller { return newCaller(c, s.registeredScopes(c), nil) }
+
 // MayUseGroup reports whether the token is good for a Group: a token whose subject is one Group is good for no other.
 func (c *Caller) MayUseGroup(id string) bool { return c.GroupID == "" || c.GroupID == id }
 

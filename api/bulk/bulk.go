@@ -198,8 +198,8 @@ func exportParameters(group bool) []*huma.Param {
 	return params
 }
 
-// start starts a job's workflow. A run that is there already is as good.
-func (s *Service) start(ctx context.Context, job *models.Job) error {
+// Start starts a job's workflow. A run that is there already is as good.
+func (s *Service) Start(ctx context.Context, job *models.Job) error {
 	opts := client.StartWorkflowOptions{
 		ID:                    workflows.JobWorkflowID(job),
 		TaskQueue:             s.TaskQueue,
@@ -231,11 +231,11 @@ func (s *Service) accept(w http.ResponseWriter, r *http.Request, job *models.Job
 // started too.
 func (s *Service) begin(w http.ResponseWriter, r *http.Request, job *models.Job, created bool) error {
 	if created || job.State == models.StateAccepted {
-		if err := s.start(r.Context(), job); err != nil {
+		if err := s.Start(r.Context(), job); err != nil {
 			return err
 		}
 	}
-	location := s.statusURL(job.ID)
+	location := s.StatusURL(job.ID)
 	if prefers(r.Header, separateStatus, "") {
 		location += "?" + separateMark + "=" + separateMarkIs
 		w.Header().Set("Preference-Applied", separateStarted)
@@ -247,7 +247,8 @@ func (s *Service) begin(w http.ResponseWriter, r *http.Request, job *models.Job,
 	return nil
 }
 
-func (s *Service) statusURL(jobID string) string { return s.Base + "/bulk-status/" + jobID }
+// StatusURL is where the client of a job polls it.
+func (s *Service) StatusURL(jobID string) string { return s.Base + "/bulk-status/" + jobID }
 
 // ownJob returns a job of the caller's. Somebody else's is as unknown as one that never was.
 func (s *Service) ownJob(ctx context.Context, caller *auth.Caller, id string) (*models.Job, error) {

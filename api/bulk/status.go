@@ -142,20 +142,29 @@ func (s *Service) runIsOver(ctx context.Context, job *models.Job) bool {
 	}
 }
 
-// closeDead closes a job whose run has ended without doing so, and has what was written for it deleted. What fails here is
-// done by the next sweep.
+// closeDead closes a job whose run has ended without doing so, and has what was written for it deleted, but for what a failed export may
+// go on from. What fails here is done by the next sweep.
 func (s *Service) closeDead(ctx context.Context, job *models.Job) {
 	reason := failed(job).Error()
 	err := s.Store.FailJob(ctx, job.ID, models.StateFailed, reason, s.now())
-	if err == nil {
-		_, err = s.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-			ID: workflows.ExpireID(job.ID), TaskQueue: s.TaskQueue,
-			TypedSearchAttributes: workflows.Attributes(job.ClientID, string(job.Operation), "keeping"),
-		}, workflows.Expire, workflows.ExpireInput{JobID: job.ID, At: s.now()})
+	if err == nil && job.Operation.IsMatch() {
+		err = s.purge(ctx, job)
 	}
 	if err != nil {
 		s.Log.WarnContext(ctx, "a job whose run was ended could not be closed", "job", job.ID, "error", answer.Trail(err))
 	}
+}
+
+// purge has what was written for a job deleted at once.
+func (s *Service) purge(ctx context.Context, job *models.Job) error {
+	_, err := s.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: workflows.ExpireID(job.ID), TaskQueue: s.TaskQueue,
+		TypedSearchAttributes: workflows.Attributes(job.ClientID, string(job.Operation), "keeping"),
+	}, workflows.Expire, workflows.ExpireInput{JobID: job.ID, At: s.now()})
+	if err != nil {
+		return fmt.Errorf("start the purge: %w", err)
+	}
+	return nil
 }
 
 func (s *Service) complete(w http.ResponseWriter, r *http.Request, job *models.Job) error {
@@ -222,7 +231,7 @@ func (s *Service) page(r *http.Request, job *models.Job, files []models.JobFile)
 	if separate(r) {
 		query.Set(separateMark, separateMarkIs)
 	}
-	return page, []manifest.Link{{Relation: "next", URL: s.statusURL(job.ID) + "?" + query.Encode()}}, nil
+	return page, []manifest.Link{{Relation: "next", URL: s.StatusURL(job.ID) + "?" + query.Encode()}}, nil
 }
 
 func (s *Service) inProgress(w http.ResponseWriter, r *http.Request, job *models.Job) error {
@@ -277,6 +286,9 @@ func (s *Service) deleteJob(w http.ResponseWriter, r *http.Request, caller *auth
 func (s *Service) dismantle(ctx context.Context, job *models.Job) error {
 	if !job.State.Done() {
 		return s.Temporal.CancelWorkflow(ctx, workflows.JobWorkflowID(job), "")
+	}
+	if job.State == models.StateFailed && !job.Operation.IsMatch() { // it is kept, and no run waits to delete it
+		return s.purge(ctx, job)
 	}
 	return s.Temporal.SignalWorkflow(ctx, workflows.ExpireID(job.ID), "", workflows.ExpireNowSignal, nil)
 }

@@ -179,6 +179,7 @@ func assemble(p *boot.Process, cfg *Config) (*server, error) {
 		PollBurst: cfg.PollBurst, Presign: cfg.Presign, Admit: newBuckets(cfg.ClientRate, cfg.ClientBurst).admit,
 		MatchFailures: cfg.MatchFailures, MatchWindow: cfg.MatchWindow, Holder: p.Config.Holder.Name, HolderIDs: p.Config.Holder.IDs,
 	}
+	operators.Exchange = exchange
 	metadata, err := newMetadata(capability.Server{
 		Base: p.Config.HTTP.BaseURL, TokenURL: tokens.TokenURL(), UDAP: security.UDAP != nil, Since: time.Now(),
 	}, p.Log)

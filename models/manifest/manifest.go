@@ -99,7 +99,7 @@ func build(job *models.Job, files []models.JobFile, url func(i int) string) Mani
 	}
 	for i, f := range files {
 		item := File{Type: f.Type, URL: url(i), Count: f.Lines}
-		if sums := checksums(f); len(sums) > 0 {
+		if sums := Checksums(f); len(sums) > 0 {
 			item.Extension = &Extension{Checksum: sums}
 		}
 		switch f.Kind {
@@ -117,9 +117,9 @@ func build(job *models.Job, files []models.JobFile, url func(i int) string) Mani
 	return m
 }
 
-// checksums are those that are known. The CRC of NDJSON always is; it was taken when the lines were imported, so it covers their
+// Checksums are those that are known. The CRC of NDJSON always is; it was taken when the lines were imported, so it covers their
 // storage too.
-func checksums(f models.JobFile) []Checksum {
+func Checksums(f models.JobFile) []Checksum {
 	var sums []Checksum
 	if f.Format == models.FormatDeflate || f.Format == models.FormatGzip {
 		sums = append(sums, Checksum{Algorithm: "crc32", Coding: "identity", Value: binary.BigEndian.AppendUint32(nil, uint32(f.CRC))})

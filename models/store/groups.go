@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
+
+	"pdexbulk/models"
 )
 
 // GroupFilter narrows a search of Groups. Every field that is set must hold; a list holds when one of it does.
@@ -68,6 +71,68 @@ func (s *Store) Groups(ctx context.Context, f GroupFilter, limit int) (page []Gr
 		return nil, 0, fmt.Errorf("select groups: %w", err)
 	}
 	return page, total, nil
+}
+
+// AnyGroupFilter narrows a list of everybody's Groups. Empty fields ask for nothing.
+type AnyGroupFilter struct {
+	Client  string
+	Job     string // the match that made it
+	Profile string
+	Expired *bool // by At
+	At      time.Time
+	Before  string // continues after the Group of that id
+}
+
+// AnyGroups lists the Groups of all clients from newest to oldest, at most limit of them. Ids must be valid.
+func (s *Store) AnyGroups(ctx context.Context, f AnyGroupFilter, limit int) ([]Group, error) {
+	var page []Group
+	q := s.DB.NewSelect().Model(&page).OrderBy("id", bun.OrderDesc).Limit(int64(limit))
+	if f.Client != "" {
+		q = q.Where("client_id = ?", f.Client)
+	}
+	if f.Job != "" {
+		q = q.Where("job_id = ?", f.Job)
+	}
+	if f.Profile != "" {
+		q = q.Where("profile = ?", f.Profile)
+	}
+	if f.Expired != nil {
+		q = q.Where("coalesce(expires_at <= ?, false) = ?", f.At, *f.Expired)
+	}
+	if f.Before != "" {
+		q = q.Where("id < ?", f.Before)
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("select groups: %w", err)
+	}
+	return page, nil
+}
+
+// AnyGroup returns a Group, whosever it is. KindNotFound when there is none.
+func (s *Store) AnyGroup(ctx context.Context, id string) (*Group, error) {
+	g := new(Group)
+	err := s.DB.NewSelect().Model(g).Where("id = ?", id).Scan(ctx)
+	if noRows(err) {
+		return nil, models.Errorf(models.KindNotFound, "no Group has this id")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("select group: %w", err)
+	}
+	return g, nil
+}
+
+// GroupMembers returns the members of a Group by id, those behind the given one, at most limit of them.
+func (s *Store) GroupMembers(ctx context.Context, groupID string, after *uuid.UUID, limit int) ([]RosterEntry, error) {
+	rows, err := s.Pool.Query(ctx, `SELECT member_id, policy, consent_start, consent_end FROM group_members
+		WHERE group_id = $1 AND ($2::uuid IS NULL OR member_id > $2) ORDER BY member_id LIMIT $3`, groupID, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("select group members: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[RosterEntry])
+	if err != nil {
+		return nil, fmt.Errorf("read group members: %w", err)
+	}
+	return out, nil
 }
 
 // orNone makes a list for IN: an empty one would be no SQL.

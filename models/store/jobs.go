@@ -162,20 +162,6 @@ func (s *Store) OwnJob(ctx context.Context, clientID, id string) (*models.Job, e
 	return job, nil
 }
 
-// Jobs lists jobs of the given operations from newest to oldest, at most limit of them, those older than the id before
-// when it is given.
-func (s *Store) Jobs(ctx context.Context, ops []models.Operation, before string, limit int) ([]models.Job, error) {
-	var rows []models.Job
-	q := s.DB.NewSelect().Model(&rows).Where("operation IN (?)", bun.List(ops)).OrderBy("id", bun.OrderDesc).Limit(int64(limit))
-	if before != "" {
-		q = q.Where("id < ?", before)
-	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, fmt.Errorf("select jobs: %w", err)
-	}
-	return rows, nil
-}
-
 // StartJob moves an accepted job to running and gives it its transactionTime. Calling it again changes nothing. A job
 // that was deleted is KindNotFound.
 func (s *Store) StartJob(ctx context.Context, id string, stage string, now time.Time) (*models.Job, error) {
@@ -294,13 +280,14 @@ func (s *Store) DeleteJob(ctx context.Context, id string, now time.Time) error {
 	return nil
 }
 
-// PurgeJob drops the rows that lead to a job's files. The job itself stays, for the record. While a download holds the files
-// nothing happens and false comes back, unless the job was deleted.
+// PurgeJob drops the rows that lead to a job's files. The job itself stays, for the record. While a download holds the files, or the job
+// is open, nothing happens and false comes back, unless the job was deleted.
 func (s *Store) PurgeJob(ctx context.Context, id string, now time.Time) (bool, error) {
 	purged := false
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		held := false
-		err := tx.NewRaw(`SELECT deleted_at IS NULL AND EXISTS (SELECT FROM downloads d WHERE d.job_id = j.id AND d.until > ?)
+		err := tx.NewRaw(`SELECT deleted_at IS NULL AND (state IN ('accepted', 'running')
+				OR EXISTS (SELECT FROM downloads d WHERE d.job_id = j.id AND d.until > ?))
 			FROM jobs j WHERE id = ? FOR UPDATE`, now, id).Scan(ctx, &held)
 		if err != nil && !noRows(err) || held {
 			return err

@@ -149,13 +149,13 @@ func TestJobEnds(t *testing.T) {
 	require.Equal(t, models.StateRunning, state(undone.ID))
 	require.Equal(t, 1, count(t, s, "job_files"))
 
-	page, err := s.Jobs(t.Context(), []models.Operation{models.OpPatientExport}, "", 2)
+	page, err := s.Jobs(t.Context(), store.JobFilter{Operation: models.OpPatientExport}, 2)
 	require.NoError(t, err)
 	require.Equal(t, undone.ID, page[0].ID)
-	page, err = s.Jobs(t.Context(), []models.Operation{models.OpPatientExport}, page[1].ID, 10)
+	page, err = s.Jobs(t.Context(), store.JobFilter{Operation: models.OpPatientExport, Before: page[1].ID}, 10)
 	require.NoError(t, err)
 	require.Equal(t, job.ID, page[len(page)-1].ID)
-	page, err = s.Jobs(t.Context(), []models.Operation{models.OpSystemExport}, "", 2)
+	page, err = s.Jobs(t.Context(), store.JobFilter{Operation: models.OpSystemExport}, 2)
 	require.NoError(t, err)
 	require.Empty(t, page)
 }
@@ -230,6 +230,10 @@ func TestPublishChunk(t *testing.T) {
 	require.Equal(t, [2]int64{10, 20}, [2]int64{done, planned})
 
 	purged, err := s.PurgeJob(t.Context(), job.ID, time.Now())
+	require.NoError(t, err)
+	require.False(t, purged, "its run goes on")
+	require.NoError(t, s.FailJob(t.Context(), job.ID, models.StateCancelled, "", time.Now()))
+	purged, err = s.PurgeJob(t.Context(), job.ID, time.Now())
 	require.NoError(t, err)
 	require.True(t, purged)
 	won, err := s.PublishChunk(t.Context(), job.ID, 0, models.NewID(), "late", models.Accounting{}, got, store.Referred{})

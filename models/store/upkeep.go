@@ -88,8 +88,8 @@ func (s *Store) Analyze(ctx context.Context) error {
 	return nil
 }
 
-// PurgeSegments deletes superseded segments that no running job's snapshot can see, and returns how many. Tombstones of what is
-// back go likewise.
+// PurgeSegments deletes superseded segments that no snapshot can see of a job that runs, or may go on after it failed, and returns how
+// many. Tombstones of what is back go likewise.
 func (s *Store) PurgeSegments(ctx context.Context) (int64, error) {
 	var n int64
 	for table, end := range map[string]string{"segments": "valid_to", "segment_lines": "valid_to", "segment_refs": "valid_to", "tombstones": "raised_at"} {
@@ -97,6 +97,7 @@ func (s *Store) PurgeSegments(ctx context.Context) (int64, error) {
 		tag, err := s.Pool.Exec(ctx, `DELETE FROM `+table+` WHERE `+end+` < 'infinity' AND `+end+` <= (SELECT least(
 			(SELECT at FROM clock),
 			(SELECT min(transaction_time) FROM jobs WHERE state = 'running'),
+			(SELECT min(transaction_time) FROM jobs j WHERE state = 'failed' AND EXISTS (SELECT FROM export_chunks c WHERE c.job_id = j.id)),
 			(SELECT min(effective_at) - interval '1 millisecond' FROM imports WHERE state = 'running')))`)
 		if err != nil {
 			return n, fmt.Errorf("purge %s: %w", table, err)
@@ -118,13 +119,15 @@ func (s *Store) OpenJobs(ctx context.Context, before time.Time) ([]models.Job, e
 	return rows, nil
 }
 
-// JobsToPurge returns the jobs whose files' time was over before the given moment, and that still have rows leading to some.
-func (s *Store) JobsToPurge(ctx context.Context, before time.Time) ([]string, error) {
+// JobsToPurge returns the jobs whose files' time was over before the given moment, and that still have rows leading to some. What a
+// failed export has written is kept as long as keep says, unless it was deleted.
+func (s *Store) JobsToPurge(ctx context.Context, before time.Time, keep time.Duration) ([]string, error) {
 	rows, err := s.Pool.Query(ctx, `SELECT id::text FROM jobs j WHERE state NOT IN ('accepted', 'running')
-		AND coalesce(deleted_at, CASE WHEN state = 'completed' THEN expires_at ELSE finished_at END) < $1
+		AND coalesce(deleted_at, CASE WHEN state = 'completed' THEN expires_at
+			WHEN state = 'failed' AND operation NOT LIKE '%-member-match' THEN finished_at + $2::interval ELSE finished_at END) < $1
 		AND (EXISTS (SELECT FROM job_files f WHERE f.job_id = j.id) OR EXISTS (SELECT FROM export_chunks c WHERE c.job_id = j.id)
 			OR EXISTS (SELECT FROM match_slices m WHERE m.job_id = j.id))
-		ORDER BY id`, before)
+		ORDER BY id`, before, keep)
 	if err != nil {
 		return nil, fmt.Errorf("select jobs to purge: %w", err)
 	}
