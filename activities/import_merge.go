@@ -32,7 +32,7 @@ func (a *Activities) TakeTurn(ctx context.Context, importID string) error {
 	if err != nil || holder == "" {
 		return err
 	}
-	run, err := lookAt(ctx, ImportWorkflowID(holder))
+	run, err := lookAt(ctx, ImportWorkflowID(holder), "")
 	if err != nil {
 		return err
 	}

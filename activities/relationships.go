@@ -35,7 +35,7 @@ type PartInput struct {
 
 // StartRelationships records a run of the claims rule, under the id of the run in Temporal.
 func (a *Activities) StartRelationships(ctx context.Context, id string) error {
-	_, err := a.Store.StartRelationshipRun(ctx, id, models.RelationshipParts, a.now())
+	_, err := a.Store.StartRelationshipRun(ctx, id, activity.GetInfo(ctx).WorkflowExecution.ID, models.RelationshipParts, a.now())
 	return err
 }
 

@@ -27,13 +27,13 @@ const (
 
 // SweepInput says what to sweep.
 type SweepInput struct {
-	Jobs  bool // jobs whose run is over, and files whose time is over
+	Jobs  bool // jobs and runs of the claims rule that Temporal knows to be over, and files whose time is over
 	Files bool // files that belong to nothing
 }
 
 // Swept says what was swept.
 type Swept struct {
-	Closed int // jobs
+	Closed int // jobs, and runs of the claims rule
 	Purged int // jobs
 	Files  int
 }
@@ -55,9 +55,9 @@ const (
 	runIsOver
 )
 
-// lookAt asks Temporal about a run.
-func lookAt(ctx context.Context, workflowID string) (runState, error) {
-	run, err := activity.GetClient(ctx).DescribeWorkflowExecution(ctx, workflowID, "")
+// lookAt asks Temporal about a run, the last one of its workflow id where runID is "".
+func lookAt(ctx context.Context, workflowID, runID string) (runState, error) {
+	run, err := activity.GetClient(ctx).DescribeWorkflowExecution(ctx, workflowID, runID)
 	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
 		return runUnknown, nil
 	}
@@ -77,6 +77,9 @@ func (a *Activities) Sweep(ctx context.Context, in SweepInput) (*Swept, error) {
 	out := new(Swept)
 	if in.Jobs {
 		if err := a.sweepOpen(ctx, out); err != nil {
+			return nil, err
+		}
+		if err := a.sweepRelationships(ctx, out); err != nil {
 			return nil, err
 		}
 		if err := a.sweepEnded(ctx, out); err != nil {
@@ -101,7 +104,7 @@ func (a *Activities) sweepOpen(ctx context.Context, out *Swept) error {
 	for i := range open {
 		job := &open[i]
 		activity.RecordHeartbeat(ctx, out.Closed)
-		run, err := lookAt(ctx, JobWorkflowID(job))
+		run, err := lookAt(ctx, JobWorkflowID(job), "")
 		if err != nil {
 			return err
 		}
@@ -110,6 +113,29 @@ func (a *Activities) sweepOpen(ctx context.Context, out *Swept) error {
 		}
 		in := FailInput{JobID: job.ID, State: models.StateFailed, Reason: "the job could not be completed; start it again, or ask the operator with this job's id"}
 		if err := a.FailJob(ctx, in); err != nil {
+			return err
+		}
+		out.Closed++
+	}
+	return nil
+}
+
+// sweepRelationships closes runs of the claims rule whose run was ended by force.
+func (a *Activities) sweepRelationships(ctx context.Context, out *Swept) error {
+	open, err := a.Store.OpenRelationshipRuns(ctx, a.now().Add(-sweepJobs))
+	if err != nil {
+		return err
+	}
+	for _, r := range open {
+		run, err := lookAt(ctx, r.WorkflowID, r.ID)
+		if err != nil {
+			return err
+		}
+		if run == runGoesOn {
+			continue
+		}
+		in := FinishRelationshipsInput{RunID: r.ID, State: models.StateFailed, Reason: "the run was ended before it was done"}
+		if err := a.FinishRelationships(ctx, in); err != nil {
 			return err
 		}
 		out.Closed++

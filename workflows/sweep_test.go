@@ -52,6 +52,19 @@ func TestSweep(t *testing.T) {
 		return out
 	}
 	alive, dead := running(), running()
+	rule := func() string {
+		run, err := s.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "rule-" + models.NewID(), TaskQueue: "nobody's"}, workflows.ClaimsRelationships, workflows.Limits{})
+		require.NoError(t, err)
+		_, err = s.store.StartRelationshipRun(ctx, run.GetRunID(), run.GetID(), 1, time.Now().Add(-10*time.Minute))
+		require.NoError(t, err)
+		return run.GetID()
+	}
+	ruled := func() models.State {
+		runs, err := s.store.RelationshipRuns(ctx, "", 1)
+		require.NoError(t, err)
+		return runs[0].State
+	}
+	ruling := rule()
 	require.NoError(t, s.client.TerminateWorkflow(ctx, workflows.JobWorkflowID(dead), "", "test"))
 	young := aged(s.job(models.OpPatientExport, models.ExportParams{}), 10*time.Minute)
 	old := aged(s.job(models.OpPatientExport, models.ExportParams{}), 2*time.Hour)
@@ -64,6 +77,10 @@ func TestSweep(t *testing.T) {
 	require.NoError(t, err)
 
 	require.Equal(t, activities.Swept{Closed: 2, Purged: 1}, sweep(activities.SweepInput{Jobs: true}))
+	require.Equal(t, models.StateRunning, ruled())
+	require.NoError(t, s.client.TerminateWorkflow(ctx, ruling, "", "test"))
+	require.Equal(t, activities.Swept{Closed: 1}, sweep(activities.SweepInput{Jobs: true}))
+	require.Equal(t, models.StateFailed, ruled())
 	require.Equal(t, activities.Swept{}, sweep(activities.SweepInput{Jobs: true}))
 	for job, want := range map[*models.Job]models.State{
 		alive: models.StateRunning, dead: models.StateFailed, young: models.StateAccepted, old: models.StateFailed, fresh: models.StateAccepted,

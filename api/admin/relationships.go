@@ -49,7 +49,7 @@ func (s *Service) deriveRelationships(ctx context.Context, _ *struct{}) (*starte
 		return nil, s.fault(ctx, models.Errorf(models.KindUnavailable, "the run could not be started; try again").Wait(5).Because(err))
 	}
 	// The workflow records the run as well, but this answer is to be one that can be followed.
-	run, err := s.Store.StartRelationshipRun(ctx, started.GetRunID(), models.RelationshipParts, s.now())
+	run, err := s.Store.StartRelationshipRun(ctx, started.GetRunID(), started.GetID(), models.RelationshipParts, s.now())
 	if err != nil && models.KindOf(err) != models.KindConflict {
 		return nil, s.fault(ctx, err)
 	}

@@ -12,15 +12,16 @@ import (
 	"pdexbulk/models"
 )
 
-// StartRelationshipRun records a run of the claims rule with its parts and closes every other that is open. Calling it again
-// changes nothing. It returns how the run stands; KindConflict when it has ended.
-func (s *Store) StartRelationshipRun(ctx context.Context, id string, parts int, now time.Time) (*models.RelationshipRun, error) {
+// StartRelationshipRun records a run of the claims rule with its parts, under its ids in Temporal, and closes every other that is open.
+// Calling it again changes nothing. It returns how the run stands; KindConflict when it has ended.
+func (s *Store) StartRelationshipRun(ctx context.Context, id, workflowID string, parts int, now time.Time) (*models.RelationshipRun, error) {
 	err := s.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		// Two that start together take turns, or each would close the other.
 		if _, err := tx.Exec(ctx, `LOCK TABLE relationship_runs IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, `INSERT INTO relationship_runs (id, state, at, created_at) VALUES ($1, 'running', $2, $2) ON CONFLICT (id) DO NOTHING`, id, millis(now))
+		tag, err := tx.Exec(ctx, `INSERT INTO relationship_runs (id, workflow_id, state, at, created_at) VALUES ($1, $2, 'running', $3, $3)
+			ON CONFLICT (id) DO NOTHING`, id, workflowID, millis(now))
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
@@ -58,6 +59,22 @@ func (s *Store) FinishRelationshipRun(ctx context.Context, id string, state mode
 		return fmt.Errorf("finish a run of the claims rule: %w", err)
 	}
 	return nil
+}
+
+// OpenRelationshipRun is a run of the claims rule that has not ended, by its ids in Temporal.
+type OpenRelationshipRun struct{ ID, WorkflowID string }
+
+// OpenRelationshipRuns returns the runs of the claims rule that began before the given moment and have not ended.
+func (s *Store) OpenRelationshipRuns(ctx context.Context, before time.Time) ([]OpenRelationshipRun, error) {
+	rows, err := s.Pool.Query(ctx, `SELECT id::text, workflow_id FROM relationship_runs WHERE state = 'running' AND workflow_id <> '' AND created_at < $1`, before)
+	if err != nil {
+		return nil, fmt.Errorf("select open runs of the claims rule: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[OpenRelationshipRun])
+	if err != nil {
+		return nil, fmt.Errorf("read open runs of the claims rule: %w", err)
+	}
+	return out, nil
 }
 
 const runColumns = `r.id, r.state, r.error, r.at, r.created_at, r.finished_at, sum(p.members)::bigint, sum(p.services)::bigint,

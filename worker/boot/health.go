@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ type Health struct {
 
 	mu       sync.Mutex
 	checks   []*check
+	notes    map[string]string
 	draining bool
 }
 
@@ -51,6 +53,18 @@ func (h *Health) Add(name string, run func(context.Context) error) {
 	h.checks = append(h.checks, &check{name: name, run: run})
 }
 
+// Note shows beside the checks what the process does without: it is ready all the same.
+func (h *Health) Note(name string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	notes := maps.Clone(h.notes)
+	if notes == nil {
+		notes = map[string]string{}
+	}
+	notes[name] = errorClass(err)
+	h.notes = notes
+}
+
 // Drain makes the process unready for good: it is about to stop.
 func (h *Health) Drain() {
 	h.mu.Lock()
@@ -59,7 +73,7 @@ func (h *Health) Drain() {
 }
 
 // Handler answers GET /healthz with 200 while the process can answer at all, and GET /readyz with 200 when every
-// dependency answers, else 503. Both bodies are JSON objects of a name each and "ok" or a class of failure: "timeout",
+// dependency answers, else 503; what it does without (see Note) is told there too. Both bodies are JSON objects of a name each and "ok" or a class of failure: "timeout",
 // "unavailable", "draining", or a models.Kind.
 func (h *Health) Handler() http.Handler {
 	mux := http.NewServeMux()
@@ -83,10 +97,11 @@ func answer(w http.ResponseWriter, status int, body map[string]string) {
 // Ready runs every check at once and returns the HTTP status with each one's class.
 func (h *Health) Ready(ctx context.Context) (int, map[string]string) {
 	h.mu.Lock()
-	checks, draining := h.checks, h.draining
+	checks, notes, draining := h.checks, h.notes, h.draining
 	h.mu.Unlock()
 
 	status, classes := http.StatusOK, map[string]string{"process": classOK}
+	maps.Copy(classes, notes)
 	if draining {
 		status, classes["process"] = http.StatusServiceUnavailable, "draining"
 	}

@@ -115,3 +115,16 @@ func TestStuckCheckIsNotRepeated(t *testing.T) {
 		require.Equal(t, "ok", body["files"])
 	})
 }
+
+// What a process does without is told, and makes it no less ready.
+func TestReadyzNotes(t *testing.T) {
+	t.Parallel()
+	h := boot.NewHealth(time.Second)
+	h.Note("schedule", models.Errorf(models.KindForbidden, "hunter2"))
+	status, body := probe(t, h.Handler(), "/readyz")
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, map[string]string{"process": "ok", "schedule": "forbidden"}, body)
+	h.Note("schedule", nil)
+	_, body = probe(t, h.Handler(), "/readyz")
+	require.Equal(t, "ok", body["schedule"])
+}

@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"pdexbulk/activities"
+	"pdexbulk/models"
 	"pdexbulk/models/fhir"
 	"pdexbulk/models/release"
 	"pdexbulk/worker/boot"
@@ -111,14 +112,28 @@ func Setup(ctx context.Context, p *boot.Process, cfg *Config) error {
 	if err := workflows.StartSweeps(ctx, p.Temporal, p.Config.Temporal.TaskQueue); err != nil {
 		return err
 	}
-	limits := workflows.Limits{Parallel: p.Config.Work.ExportConcurrency}
-	if err := workflows.ScheduleClaimsRelationships(ctx, p.Temporal, p.Config.Temporal.TaskQueue, cfg.ClaimsEvery, limits); err != nil {
+	if err := scheduleClaims(ctx, p, cfg.ClaimsEvery); err != nil {
 		return err
 	}
 	if err := p.Serve(ctx, "health", p.Config.HTTP.HealthListen, p.Health.Handler(), false); err != nil {
 		return err
 	}
 	return p.Work("worker", w)
+}
+
+// scheduleClaims has the claims rule run by a schedule. Where we may not make one, the worker does without: an administrator can have
+// the rule run.
+func scheduleClaims(ctx context.Context, p *boot.Process, every time.Duration) error {
+	limits := workflows.Limits{Parallel: p.Config.Work.ExportConcurrency}
+	err := workflows.ScheduleClaimsRelationships(ctx, p.Temporal, p.Config.Temporal.TaskQueue, every, limits)
+	var denied *serviceerror.PermissionDenied
+	var unknown *serviceerror.Unimplemented
+	if !errors.As(err, &denied) && !errors.As(err, &unknown) {
+		return err
+	}
+	p.Log.WarnContext(ctx, "the claims rule is not scheduled, since Temporal does not let this worker; give it the right, or run the rule by the admin API", "error", err.Error())
+	p.Health.Note("claims-schedule", models.Errorf(models.KindForbidden, "not allowed").Because(err))
+	return nil
 }
 
 // sweepAfter is how old an unfinished write in the file store must be to have lost its writer: far older than the longest
