@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 
@@ -84,13 +85,28 @@ func (a *Activities) MatchSlice(ctx context.Context, in SliceInput) (int64, erro
 	if slice.Done {
 		return int64(slice.Members), nil
 	}
+	begin := time.Now()
 	people, err := a.submissions(ctx, params, slice)
 	if err != nil {
 		return 0, err
 	}
 	activity.RecordHeartbeat(ctx, len(people))
+	return int64(len(people)), a.settleSlice(ctx, job, params, slice, people, begin)
+}
+
+// settleSlice decides on the people of a slice, which an attempt began to read at the given moment, and commits their outcomes.
+func (a *Activities) settleSlice(ctx context.Context, job *models.Job, params models.MatchParams, slice store.Slice, people []submitted, begin time.Time) error {
 	if err := a.decide(ctx, job, params, people); err != nil {
-		return 0, err
+		return err
+	}
+	kind, err := kindOf(job)
+	if err != nil {
+		return err
+	}
+	if kind.alike {
+		if err := pace(ctx, begin, len(people)); err != nil {
+			return err
+		}
 	}
 	outcomes := make([]store.Outcome, len(people))
 	var consents []store.Consent
@@ -100,7 +116,21 @@ func (a *Activities) MatchSlice(ctx context.Context, in SliceInput) (int64, erro
 			consents = append(consents, *p.kept)
 		}
 	}
-	return int64(len(people)), a.Store.SaveOutcomes(ctx, job.ID, slice.Slice, outcomes, consents...)
+	return a.Store.SaveOutcomes(ctx, job.ID, slice.Slice, outcomes, consents...)
+}
+
+// pace waits until a slice has taken a multiple of a time that its size alone determines, so that how long it took does not tell whom
+// of the people somebody knows. The time is about twice what deciding takes on a machine that is not busy.
+func pace(ctx context.Context, begin time.Time, people int) error {
+	grid := 5*time.Millisecond + time.Duration(people)*100*time.Microsecond
+	timer := time.NewTimer(grid - time.Since(begin)%grid)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // submitted is one person of a slice on the way to an outcome.
@@ -173,21 +203,26 @@ func (a *Activities) decide(ctx context.Context, job *models.Job, params models.
 	if err != nil {
 		return err
 	}
-	decisions, err := a.find(ctx, people)
+	decisions, err := a.find(ctx, people, kind.alike)
 	if err != nil {
 		return err
 	}
-	var found []*submitted
+	var found, strangers []*submitted
 	for i := range people {
 		p := &people[i]
 		switch {
 		case p.outcome.Outcome != "":
 		case !decisions[i].Matched:
 			p.outcome.Outcome, p.outcome.Reason = store.OutcomeNoMatch, string(decisions[i].Reason)
+			strangers = append(strangers, p)
 		default:
 			p.outcome.Member = &decisions[i].Member
 			found = append(found, p)
 		}
 	}
-	return kind.judge(ctx, a, matchRun{job: job, params: params, at: a.now()}, found)
+	m := matchRun{job: job, params: params, at: a.now()}
+	if kind.alike {
+		m.strangers = strangers
+	}
+	return kind.judge(ctx, a, m, found)
 }

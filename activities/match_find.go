@@ -10,8 +10,9 @@ import (
 )
 
 // find looks for everybody in one query and decides whom of our members each person is. Who has an outcome already is passed
-// over. The decisions are in the order of the people, and what explains them is in the outcomes.
-func (a *Activities) find(ctx context.Context, people []submitted) ([]match.Decision, error) {
+// over. The decisions are in the order of the people, and what explains them is in the outcomes. With alike, who was not
+// found is weighed against themselves, to no effect: a member has one candidate more than a stranger of the same kind.
+func (a *Activities) find(ctx context.Context, people []submitted, alike bool) ([]match.Decision, error) {
 	if err := a.refreshIndex(ctx); err != nil {
 		return nil, err
 	}
@@ -36,8 +37,24 @@ func (a *Activities) find(ctx context.Context, people []submitted) ([]match.Deci
 		decisions[i] = d
 		o := &people[i].outcome
 		o.Grade, o.Weights, o.Explanation = string(d.Grade), d.Version, d.Explain()
+		if alike && !d.Matched {
+			if err := weighAlone(model, asked[n]); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return decisions, nil
+}
+
+// weighAlone does what is done with a member who comes into question.
+func weighAlone(model *match.Model, p match.Person) error {
+	same, err := joinParts([][]byte{p.Record()})
+	if err != nil {
+		return err
+	}
+	d := model.Decide(p, []match.Candidate{{Person: same}})
+	d.Explain()
+	return nil
 }
 
 // FindMembers decides whom of our members each of some people is. It takes one query for all of them.

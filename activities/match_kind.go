@@ -22,6 +22,8 @@ type matchKind struct {
 	life       func(GroupLife) time.Duration
 	// judge gives an outcome to people of a slice, each of whom was found to be one member.
 	judge func(context.Context, *Activities, matchRun, []*submitted) error
+	// alike has the same done for people whom nobody knows as for members, so that time does not tell who is one.
+	alike bool
 }
 
 // matchRun is the match that people are judged for.
@@ -29,6 +31,8 @@ type matchRun struct {
 	job    *models.Job
 	params models.MatchParams
 	at     time.Time
+	// strangers are the people of the slice who were not found, of a kind that treats all alike.
+	strangers []*submitted
 }
 
 // bucket is a Group that a match may answer with. The first of a kind is that of the matched members.
@@ -62,6 +66,7 @@ var matchKinds = map[models.Operation]matchKind{
 			{store.OutcomeConstrained, "ConsentConstrainedMembers", optOutGroup, "consentconstraint", "Consent Constraint", "Members who opted out"},
 		},
 		judge: judgeAttestations,
+		alike: true,
 		life:  func(l GroupLife) time.Duration { return l.Provider },
 	},
 }

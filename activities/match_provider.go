@@ -24,14 +24,19 @@ const (
 )
 
 // judgeAttestations decides for each found member whether the provider who asks may have their data (PDex 2.2.0 Provider Access,
-// BK-12). Whatever is found, the same is asked of the database, so that a member who opted out takes no longer than a stranger.
+// BK-12). Whatever is found, the same is asked of the database and decided, for strangers of members who are none, so that a member
+// who opted out takes no longer than a stranger.
 func judgeAttestations(ctx context.Context, a *Activities, m matchRun, found []*submitted) error {
-	members := make([]uuid.UUID, len(found))
-	attested := make([]consent.Attestation, len(found))
-	unreadable := make([]bool, len(found))
+	people := slices.Concat(found, m.strangers)
+	members := make([]uuid.UUID, len(people))
+	attested := make([]consent.Attestation, len(people))
+	unreadable := make([]bool, len(people))
 	npis := m.params.NPIs()
-	for i, p := range found {
-		members[i] = *p.outcome.Member
+	for i, p := range people {
+		members[i] = models.MemberID("\x00" + p.patient) // nobody's
+		if i < len(found) {
+			members[i] = *p.outcome.Member
+		}
 		var err error
 		attested[i], err = consent.ParseAttestation(p.consent)
 		unreadable[i] = err != nil
@@ -54,13 +59,16 @@ func judgeAttestations(ctx context.Context, a *Activities, m matchRun, found []*
 	if err != nil {
 		return err
 	}
-	for i, p := range found {
+	for i, p := range people {
 		belongs := lines[members[i]]
 		d := consent.DecideProvider(consent.ProviderInput{
 			At: m.at, Subject: m.params.NPI, Organizations: m.params.Organizations, Purposes: m.params.Purposes, Holder: a.Holder.IDs,
 			Directory: directory, OptOuts: optOuts[members[i]], Relationships: relationships[members[i]], Line: consent.Strictest(belongs),
 			Attestation: attested[i], Unreadable: unreadable[i], ForeignPatient: slices.Contains(m.params.Foreign, p.outcome.Idx),
 		})
+		if i >= len(found) {
+			continue // their outcome stands
+		}
 		p.outcome.Outcome, p.outcome.Reason = string(d.Verdict), string(d.Reason)
 		if d.Verdict == consent.Matched {
 			// The row of the Group bounds what deletes are told and when files end, as a consent does.
