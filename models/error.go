@@ -18,7 +18,7 @@ const (
 	KindForbidden     Kind = "forbidden"     // 403: the token may not do this
 	KindNotFound      Kind = "not-found"     // 404: absent, or somebody else's
 	KindMethod        Kind = "method"        // 405: the route exists, the method does not
-	KindConflict      Kind = "conflict"      // 409: the state does not allow it, or an If-Match failed
+	KindConflict      Kind = "conflict"      // 409: the state does not allow it; at If-Match, 412 in the admin API
 	KindGone          Kind = "gone"          // 410: it was there and has expired
 	KindTooLarge      Kind = "too-large"     // 413: over a documented limit
 	KindMediaType     Kind = "media-type"    // 415: the content type is not supported

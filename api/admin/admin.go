@@ -225,5 +225,9 @@ func (s *Service) fault(ctx context.Context, err error) error {
 	if answer.Status(err) >= http.StatusInternalServerError {
 		s.Log.ErrorContext(ctx, "admin request failed", "error", answer.Trail(err))
 	}
-	return problem(err)
+	p := answer.ProblemOf(err)
+	if p.Status == http.StatusConflict && p.Field == "If-Match" { // RFC 9110, 13.1.1
+		p.Status, p.Title = http.StatusPreconditionFailed, http.StatusText(http.StatusPreconditionFailed)
+	}
+	return p
 }

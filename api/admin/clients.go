@@ -151,12 +151,23 @@ func viewInitialToken(t models.InitialToken) initialTokenView {
 	}
 }
 
-func (s *Service) makeInitialToken(ctx context.Context, in *struct{ Body InitialTokenBody }) (*struct{ Body initialTokenView }, error) {
+func (s *Service) makeInitialToken(ctx context.Context, in *struct {
+	Key
+	Body InitialTokenBody
+},
+) (*struct{ Body initialTokenView }, error) {
+	id, again, err := s.claim(ctx, "initial-token", in.IdempotencyKey, in.Body)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	if again { // whether it was made or not, its token is lost
+		return nil, shownOnce()
+	}
 	now := s.now().UTC().Truncate(time.Millisecond)
 	text := rand.Text() + rand.Text()
 	hash := sha256.Sum256([]byte(text))
 	t := models.InitialToken{
-		ID: models.NewID(), Hash: hash[:], Note: in.Body.Note, Kind: in.Body.Kind, Organization: in.Body.Organization,
+		ID: id, Hash: hash[:], Note: in.Body.Note, Kind: in.Body.Kind, Organization: in.Body.Organization,
 		OrganizationIDs: in.Body.OrganizationIDs, Scopes: in.Body.Scopes, UsesLeft: in.Body.Uses, CreatedAt: now, ExpiresAt: now.Add(24 * time.Hour),
 	}
 	if in.Body.ExpiresAt != nil {

@@ -160,14 +160,19 @@ func viewOverride(o store.Override) overrideView {
 	}
 }
 
-func (s *Service) addOverride(ctx context.Context, in *struct{ Body overrideBody }) (*struct {
+type addedOverride struct {
 	Location string `header:"Location"`
 	Body     overrideView
-}, error,
-) {
+}
+
+func (s *Service) addOverride(ctx context.Context, in *struct {
+	Key
+	Body overrideBody
+},
+) (*addedOverride, error) {
 	now := s.now().UTC().Truncate(time.Millisecond)
 	o := store.Override{
-		ID: models.NewID(), Member: models.MemberID(in.Body.Patient), PatientID: in.Body.Patient, Requester: in.Body.Requester, Start: now, End: in.Body.End,
+		Member: models.MemberID(in.Body.Patient), PatientID: in.Body.Patient, Requester: in.Body.Requester, Start: now, End: in.Body.End,
 		Source: in.Body.Source, Reason: in.Body.Reason, CreatedBy: ActorOf(ctx).ID, CreatedAt: now,
 	}
 	if !fhir.ValidID(in.Body.Patient) {
@@ -186,13 +191,23 @@ func (s *Service) addOverride(ctx context.Context, in *struct{ Body overrideBody
 	if o.End != nil && !o.End.After(o.Start) {
 		return nil, problem(models.Errorf(models.KindUnprocessable, "it ends before it starts").At("body.end"))
 	}
+	id, again, err := s.claim(ctx, "consent-override", in.IdempotencyKey, in.Body)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	if again {
+		was, err := s.Store.Override(ctx, id)
+		if gone, err := missing(err); err != nil {
+			return nil, s.fault(ctx, err)
+		} else if !gone {
+			return &addedOverride{"/admin/consent-overrides/" + was.ID, viewOverride(*was)}, nil
+		}
+	}
+	o.ID = id
 	if err := s.Store.AddOverride(ctx, o); err != nil {
 		return nil, s.fault(ctx, err)
 	}
-	return &struct {
-		Location string `header:"Location"`
-		Body     overrideView
-	}{"/admin/consent-overrides/" + o.ID, viewOverride(o)}, nil
+	return &addedOverride{"/admin/consent-overrides/" + o.ID, viewOverride(o)}, nil
 }
 
 func (s *Service) listOverrides(ctx context.Context, in *struct {

@@ -50,12 +50,26 @@ type newCredential struct {
 	Token string `json:"token" doc:"the bearer token; it is shown this once"`
 }
 
-func (s *Service) createCredential(ctx context.Context, in *struct{ Body CredentialBody }) (*struct{ Body newCredential }, error) {
+func (s *Service) createCredential(ctx context.Context, in *struct {
+	Key
+	Body CredentialBody
+},
+) (*struct{ Body newCredential }, error) {
+	id, again, err := s.claim(ctx, "credential", in.IdempotencyKey, in.Body)
+	if err == nil && again {
+		if _, err = s.Store.Credential(ctx, id); err == nil {
+			return nil, shownOnce()
+		}
+		_, err = missing(err)
+	}
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
 	secret := rand.Text() + rand.Text() // 256 bits
 	hash := sha256.Sum256([]byte(secret))
 	now := s.now().UTC().Truncate(time.Millisecond)
 	c := models.Credential{
-		ID: models.NewID(), Name: in.Body.Name, Role: in.Body.Role, SecretHash: hash[:], CreatedBy: ActorOf(ctx).ID,
+		ID: id, Name: in.Body.Name, Role: in.Body.Role, SecretHash: hash[:], CreatedBy: ActorOf(ctx).ID,
 		CreatedAt: now, ExpiresAt: in.Body.ExpiresAt.UTC().Truncate(time.Millisecond),
 	}
 	if err := c.Validate(); err != nil {

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"io"
@@ -57,16 +58,40 @@ func (s *Service) newList(ctx context.Context, kind models.ListKind, format stri
 	}
 }
 
-func (s *Service) startList(ctx context.Context, in *struct{ Body listBody }) (*startedList, error) {
+func (s *Service) startList(ctx context.Context, in *struct {
+	Key
+	Body listBody
+},
+) (*startedList, error) {
 	if err := checkSource(in.Body.Source, s.ImportRoots); err != nil {
 		return nil, problem(err)
 	}
+	id, there, err := s.claimList(ctx, in.IdempotencyKey, in.Body)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	if there != nil {
+		return &startedList{"/admin/lists/" + there.ID, *there}, nil
+	}
 	l := s.newList(ctx, in.Body.Kind, in.Body.Format, in.Body.DryRun)
-	l.Source = in.Body.Source
+	l.ID, l.Source = id, in.Body.Source
 	if err := s.beginList(ctx, l); err != nil {
 		return nil, s.fault(ctx, err)
 	}
 	return &startedList{"/admin/lists/" + l.ID, *l}, nil
+}
+
+// claimList returns the id of the load that a request makes, or the load when the request made it before.
+func (s *Service) claimList(ctx context.Context, key string, request any) (string, *models.ListImport, error) {
+	id, again, err := s.claim(ctx, "list", key, request)
+	if err != nil || !again {
+		return id, nil, err
+	}
+	l, err := s.Store.ListImport(ctx, id)
+	if gone, err := missing(err); gone || err != nil {
+		return id, nil, err
+	}
+	return id, l, nil
 }
 
 // beginList records a load and starts its run.
@@ -93,6 +118,7 @@ func (s *Service) addUpload(api huma.API, op huma.Operation) {
 	op.Parameters = []*huma.Param{
 		{Name: "kind", In: "query", Required: true, Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"opt-outs", "relationships", "providers", "network"}}},
 		{Name: "dryRun", In: "query", Schema: &huma.Schema{Type: huma.TypeBoolean}},
+		{Name: "Idempotency-Key", In: "header", Schema: &huma.Schema{Type: huma.TypeString}},
 	}
 	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"text/csv": {}, "application/x-ndjson": {}}}
 	op.Responses = map[string]*huma.Response{"202": {Description: "the load"}, "default": {Description: "an error: problem document"}}
@@ -125,23 +151,32 @@ func (s *Service) upload(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer out.Abort()
-	if _, err := io.Copy(out, http.MaxBytesReader(w, r.Body, s.UploadBody)); err != nil {
+	sum := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(out, sum), http.MaxBytesReader(w, r.Body, s.UploadBody)); err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return models.Errorf(models.KindTooLarge, "the body is over the limit of %d bytes; put the file where imports may read it", s.UploadBody)
 		}
 		return models.Errorf(models.KindInvalid, "the body could not be read to its end, or not be stored").Because(err)
 	}
-	if err := out.Commit(); err != nil {
-		return err
-	}
-	if err := s.beginList(ctx, l); err != nil {
-		return errors.Join(err, s.Files.Delete(context.WithoutCancel(ctx), l.BlobKey))
-	}
-	body, err := json.Marshal(l)
+	id, there, err := s.claimList(ctx, r.Header.Get("Idempotency-Key"), []any{kind, format, dry, sum.Sum(nil)})
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Location", "/admin/lists/"+l.ID)
+	if there == nil {
+		if err := out.Commit(); err != nil {
+			return err
+		}
+		l.ID = id
+		if err := s.beginList(ctx, l); err != nil {
+			return errors.Join(err, s.Files.Delete(context.WithoutCancel(ctx), l.BlobKey))
+		}
+		there = l
+	}
+	body, err := json.Marshal(there)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Location", "/admin/lists/"+there.ID)
 	answer.Write(w, http.StatusAccepted, "application/json", body)
 	return nil
 }

@@ -41,6 +41,7 @@ func (s *Service) addProgrammeRoutes(api huma.API, op func(method, path, id, sum
 
 	huma.Register(api, editors(op(http.MethodPost, "/admin/relationships", "put-relationship", "Enter a treatment relationship, or change its period", http.StatusOK)), s.putRelationship)
 	huma.Register(api, editors(op(http.MethodGet, "/admin/relationships", "list-relationships", "List treatment relationships", http.StatusOK)), s.listRelationships)
+	huma.Register(api, editors(op(http.MethodGet, "/admin/relationships/{id}", "get-relationship", "Show a treatment relationship", http.StatusOK)), s.getRelationship)
 	huma.Register(api, editors(op(http.MethodDelete, "/admin/relationships/{id}", "delete-relationship", "Take a relationship off the list", http.StatusNoContent)), s.deleteRelationship)
 
 	huma.Register(api, op(http.MethodPut, "/admin/providers/{npi}", "put-provider", "Enter a provider into the directory, or change the entry", http.StatusOK), s.putProvider)
@@ -50,6 +51,7 @@ func (s *Service) addProgrammeRoutes(api huma.API, op func(method, path, id, sum
 
 	huma.Register(api, op(http.MethodPut, "/admin/lines/{code}", "put-line", "Enter a line of business, or change it", http.StatusOK), s.putLine)
 	huma.Register(api, op(http.MethodGet, "/admin/lines", "list-lines", "List lines of business", http.StatusOK), s.listLines)
+	huma.Register(api, op(http.MethodGet, "/admin/lines/{code}", "get-line", "Show a line of business", http.StatusOK), s.getLine)
 	huma.Register(api, op(http.MethodDelete, "/admin/lines/{code}", "delete-line", "Remove a line of business", http.StatusNoContent), s.deleteLine)
 }
 
@@ -58,7 +60,7 @@ func revision(at time.Time) string { return `"` + strconv.FormatInt(at.UnixMicro
 
 // Condition is that of a write: the row is as it was read. Without it the write is unconditional.
 type Condition struct {
-	IfMatch string `header:"If-Match" doc:"the ETag of the row that is changed; 409 when it is another by now"`
+	IfMatch string `header:"If-Match" doc:"the ETag of the row that is changed; 412 when it is another by now"`
 }
 
 func (h Condition) since() (*time.Time, error) {
@@ -319,15 +321,39 @@ func viewRelationship(r models.Relationship) relationshipView {
 	return relationshipView{r.ID, r.Member, r.NPI, r.Type, r.Start, r.End, r.Source, r.CreatedBy, r.UpdatedAt}
 }
 
-func (s *Service) putRelationship(ctx context.Context, in *struct{ Body relationshipBody }) (*row[relationshipView], error) {
+func (s *Service) getRelationship(ctx context.Context, in *ByID) (*row[relationshipView], error) {
+	if err := checkID(in.ID); err != nil {
+		return nil, err
+	}
+	r, err := s.Store.Relationship(ctx, in.ID)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	return &row[relationshipView]{revision(r.UpdatedAt), viewRelationship(r)}, nil
+}
+
+func (s *Service) putRelationship(ctx context.Context, in *struct {
+	Condition
+	Body relationshipBody
+},
+) (*row[relationshipView], error) {
+	since, err := in.since()
+	if err != nil {
+		return nil, err
+	}
 	member, err := memberOf(in.Body.Patient)
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.Store.PutRelationship(ctx, models.Relationship{
+	r := models.Relationship{
 		ID: models.NewID(), Member: member, NPI: in.Body.NPI, Type: in.Body.Type, Start: in.Body.Start, End: in.Body.End,
 		Source: models.RelationshipByAdmin, CreatedBy: ActorOf(ctx).ID,
-	})
+	}
+	if since == nil {
+		r, err = s.Store.PutRelationship(ctx, r)
+	} else {
+		r, err = s.Store.ChangeRelationship(ctx, r, *since)
+	}
 	if err != nil {
 		return nil, s.fault(ctx, unknownMember(err))
 	}
@@ -544,8 +570,24 @@ func (s *Service) listLines(ctx context.Context, _ *struct{}) (*listOf[lineView]
 	return newList(views, len(views), nil), nil
 }
 
-func (s *Service) deleteLine(ctx context.Context, in *ByCode) (*struct{}, error) {
-	if err := s.Store.DeleteLine(ctx, in.Code); err != nil {
+func (s *Service) getLine(ctx context.Context, in *ByCode) (*row[lineView], error) {
+	l, err := s.Store.Line(ctx, in.Code)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	return &row[lineView]{revision(l.UpdatedAt), viewLine(l)}, nil
+}
+
+func (s *Service) deleteLine(ctx context.Context, in *struct {
+	ByCode
+	Condition
+},
+) (*struct{}, error) {
+	since, err := in.since()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Store.DeleteLine(ctx, in.Code, since); err != nil {
 		return nil, s.fault(ctx, err)
 	}
 	return nil, nil

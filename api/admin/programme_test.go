@@ -105,7 +105,7 @@ func TestAdminRelationships(t *testing.T) {
 	}
 	require.Len(t, items(sent(t, a, http.StatusOK, http.MethodGet, path+"?npi=1234567893&source=admin", "")), 1)
 	one := path + "/" + first["id"].(string)
-	refused(t, a.Do(t, http.MethodDelete, one, "", bearer, "If-Match: "+first["etag-header"].(string)), http.StatusConflict)
+	refused(t, a.Do(t, http.MethodDelete, one, "", bearer, "If-Match: "+first["etag-header"].(string)), http.StatusPreconditionFailed)
 	refused(t, a.Do(t, http.MethodDelete, one, "", bearer, "If-Match: \"?\""), http.StatusBadRequest)
 	sent(t, a, http.StatusNoContent, http.MethodDelete, one, "", "If-Match: "+second["etag-header"].(string))
 	refused(t, a.Do(t, http.MethodDelete, one, "", bearer), http.StatusNotFound)
@@ -117,7 +117,7 @@ func TestAdminDirectoryAndLines(t *testing.T) {
 	const doctor = "/admin/providers/1234567893"
 	first := sent(t, a, http.StatusOK, http.MethodPut, doctor, `{"kind":"individual","active":true,"inNetwork":true,"taxonomies":["207R00000X"]}`)
 	sent(t, a, http.StatusOK, http.MethodPut, doctor, `{"kind":"individual","active":true,"inNetwork":false}`, "If-Match: "+first["etag-header"].(string))
-	refused(t, a.Do(t, http.MethodPut, doctor, `{"kind":"individual","active":true,"inNetwork":true}`, bearer, jsonType, "If-Match: "+first["etag-header"].(string)), http.StatusConflict)
+	refused(t, a.Do(t, http.MethodPut, doctor, `{"kind":"individual","active":true,"inNetwork":true}`, bearer, jsonType, "If-Match: "+first["etag-header"].(string)), http.StatusPreconditionFailed)
 	require.Equal(t, false, sent(t, a, http.StatusOK, http.MethodGet, doctor, "")["inNetwork"])
 	require.Empty(t, items(sent(t, a, http.StatusOK, http.MethodGet, "/admin/providers?inNetwork=true", "")))
 	require.Len(t, items(sent(t, a, http.StatusOK, http.MethodGet, "/admin/providers", "")), 1)

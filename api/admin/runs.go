@@ -18,22 +18,39 @@ type importBody struct {
 	Mode   models.ImportMode `json:"mode,omitempty" enum:"live,backfill" default:"live" doc:"live stamps resources with the moment of the import, backfill keeps the source's meta.lastUpdated"`
 }
 
-func (s *Service) startImport(ctx context.Context, in *struct{ Body importBody }) (*struct {
+type startedImport struct {
 	Location string `header:"Location"`
 	Body     models.Import
-}, error,
-) {
+}
+
+func (s *Service) startImport(ctx context.Context, in *struct {
+	Key
+	Body importBody
+},
+) (*startedImport, error) {
 	if err := checkSource(in.Body.Source, s.ImportRoots); err != nil {
 		return nil, problem(err)
 	}
+	id, again, err := s.claim(ctx, "import", in.IdempotencyKey, in.Body)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	if again {
+		imp, err := s.Store.Import(ctx, id)
+		if gone, err := missing(err); err != nil {
+			return nil, s.fault(ctx, err)
+		} else if !gone {
+			return &startedImport{"/admin/imports/" + imp.ID, *imp}, nil
+		}
+	}
 	imp := &models.Import{
-		ID: models.NewID(), Source: in.Body.Source, Mode: in.Body.Mode, State: models.StateAccepted,
+		ID: id, Source: in.Body.Source, Mode: in.Body.Mode, State: models.StateAccepted,
 		CreatedBy: ActorOf(ctx).ID, CreatedAt: s.now().UTC().Truncate(time.Millisecond), Buckets: 1,
 	}
 	if err := s.Store.CreateImport(ctx, imp); err != nil {
 		return nil, s.fault(ctx, err)
 	}
-	_, err := s.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+	_, err = s.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.ImportID(imp.ID), TaskQueue: s.TaskQueue,
 		TypedSearchAttributes: workflows.Attributes("admin", "import", "accepted"),
 	}, workflows.Import, workflows.ImportInput{ImportID: imp.ID, Limits: s.Limits})
@@ -44,10 +61,7 @@ func (s *Service) startImport(ctx context.Context, in *struct{ Body importBody }
 		}
 		return nil, s.fault(ctx, models.Errorf(models.KindUnavailable, "the import could not be started; try again").Wait(5).Because(err))
 	}
-	return &struct {
-		Location string `header:"Location"`
-		Body     models.Import
-	}{"/admin/imports/" + imp.ID, *imp}, nil
+	return &startedImport{"/admin/imports/" + imp.ID, *imp}, nil
 }
 
 func (s *Service) listImports(ctx context.Context, in *Page) (*listOf[models.Import], error) {

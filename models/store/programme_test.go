@@ -176,9 +176,9 @@ func TestLinesOfBusiness(t *testing.T) {
 	require.Equal(t, models.KindConflict, models.KindOf(err))
 	_, err = s.PutLine(ctx, l, &stored.UpdatedAt)
 	require.NoError(t, err)
-	require.NoError(t, s.DeleteLine(ctx, "ma"))
-	require.Equal(t, models.KindNotFound, models.KindOf(s.DeleteLine(ctx, "ma")))
-	require.Equal(t, models.KindConflict, models.KindOf(s.DeleteLine(ctx, "default")))
+	require.NoError(t, s.DeleteLine(ctx, "ma", nil))
+	require.Equal(t, models.KindNotFound, models.KindOf(s.DeleteLine(ctx, "ma", nil)))
+	require.Equal(t, models.KindConflict, models.KindOf(s.DeleteLine(ctx, "default", nil)))
 }
 
 func TestDirectory(t *testing.T) {

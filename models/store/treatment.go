@@ -57,6 +57,24 @@ func (s *Store) PutRelationship(ctx context.Context, r models.Relationship) (sto
 	return stored, nil
 }
 
+// ChangeRelationship gives a relationship a new period when it has not changed since the given moment, else it is KindConflict.
+func (s *Store) ChangeRelationship(ctx context.Context, r models.Relationship, unchangedSince time.Time) (models.Relationship, error) {
+	if err := r.Validate(); err != nil {
+		return r, err
+	}
+	found, err := relationships(ctx, s.Pool, `UPDATE treatment_relationships AS r SET starts_at = $5, ends_at = coalesce($6, 'infinity'::timestamptz),
+			created_by = $7, updated_at = clock_timestamp()
+		WHERE member_id = $1 AND npi = $2 AND type = $3 AND source = $4 AND updated_at = $8 RETURNING `+relationshipColumns,
+		r.Member, r.NPI, r.Type, r.Source, millis(r.Start), r.End, r.CreatedBy, unchangedSince)
+	if err == nil && len(found) == 0 {
+		err = errChanged()
+	}
+	if err != nil {
+		return r, err
+	}
+	return found[0], nil
+}
+
 // Relationship returns one relationship. KindNotFound when there is none.
 func (s *Store) Relationship(ctx context.Context, id string) (models.Relationship, error) {
 	found, err := relationships(ctx, s.Pool, `SELECT `+relationshipColumns+` FROM treatment_relationships r WHERE id = $1`, id)
@@ -187,17 +205,33 @@ func (s *Store) PutLine(ctx context.Context, l models.LineOfBusiness, unchangedS
 	return found[0], nil
 }
 
-// DeleteLine removes a line of business. KindNotFound when there is none, KindConflict for the default line.
-func (s *Store) DeleteLine(ctx context.Context, code string) error {
+// DeleteLine removes a line of business. KindNotFound when there is none, KindConflict for the default line, and when it has changed since
+// the given moment, unless that is nil.
+func (s *Store) DeleteLine(ctx context.Context, code string, unchangedSince *time.Time) error {
 	if code == models.DefaultLine {
 		return models.Errorf(models.KindConflict, "the default line of business always exists").At("code")
 	}
-	tag, err := s.Pool.Exec(ctx, `DELETE FROM lines_of_business WHERE code = $1`, code)
+	tag, err := s.Pool.Exec(ctx, `DELETE FROM lines_of_business WHERE code = $1 AND ($2::timestamptz IS NULL OR updated_at = $2)`, code, unchangedSince)
 	if err != nil {
 		return fmt.Errorf("delete line of business: %w", err)
 	}
 	if tag.RowsAffected() == 0 {
-		return models.Errorf(models.KindNotFound, "no line of business has this code")
+		if _, err := s.Line(ctx, code); err != nil {
+			return err
+		}
+		return errChanged()
 	}
 	return nil
+}
+
+// Line returns one line of business. KindNotFound when there is none.
+func (s *Store) Line(ctx context.Context, code string) (models.LineOfBusiness, error) {
+	found, err := lines(ctx, s.Pool, `SELECT `+lineColumns+` FROM lines_of_business WHERE code = $1`, code)
+	if err == nil && len(found) == 0 {
+		err = models.Errorf(models.KindNotFound, "no line of business has this code")
+	}
+	if err != nil {
+		return models.LineOfBusiness{}, err
+	}
+	return found[0], nil
 }
