@@ -55,7 +55,7 @@ func likeUnknown(t testing.TB, n int) [2][]float64 {
 	t.Helper()
 	b := setup(t)
 	b.practice(models.TreatmentByBoth, true)
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same people each time
+	random := rand.New(rand.NewPCG(1, 2)) // the same people each time
 	made := func(id string, whole *strings.Builder) ask {
 		letters := func(n int) string {
 			var name strings.Builder
