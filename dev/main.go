@@ -70,6 +70,9 @@ func runBench(ctx context.Context, args []string) (int, error) {
 	if len(args) > 0 && args[0] == "match" {
 		return runBenchMatch(ctx, args[1:])
 	}
+	if len(args) > 0 && args[0] == "timing" {
+		return runBenchTiming(ctx, args[1:])
+	}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	o := bench.Options{Out: os.Stdout}
 	f.StringVar(&o.Data, "data", "", "folder of NDJSON files to measure with (default: made for it)")
@@ -103,6 +106,18 @@ func runBenchMatch(ctx context.Context, args []string) (int, error) {
 		return 2, err
 	}
 	return 0, bench.Match(ctx, o)
+}
+
+// runBenchTiming compares how long matches take.
+func runBenchTiming(ctx context.Context, args []string) (int, error) {
+	f := flag.NewFlagSet("bench timing", flag.ContinueOnError)
+	o := bench.TimingOptions{Out: os.Stdout}
+	f.IntVar(&o.Requests, "requests", 0, "members who opted out to ask for, and as many strangers (default 2000)")
+	f.IntVar(&o.Parallel, "parallel", 0, "pairs to have under way at a time (default 2)")
+	if err := f.Parse(args); err != nil {
+		return 2, err
+	}
+	return 0, bench.Timing(ctx, o)
 }
 
 // withPostgres runs a command with TEST_DATABASE_URL set to a Postgres made for it.
