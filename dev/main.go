@@ -113,7 +113,7 @@ func runBenchTiming(ctx context.Context, args []string) (int, error) {
 	f := flag.NewFlagSet("bench timing", flag.ContinueOnError)
 	o := bench.TimingOptions{Out: os.Stdout}
 	f.IntVar(&o.Requests, "requests", 0, "members who opted out to ask for, and as many strangers (default 2000)")
-	f.IntVar(&o.Parallel, "parallel", 0, "pairs to have under way at a time (default 2)")
+	f.IntVar(&o.Parallel, "parallel", 0, "pairs to have under way at a time (default 4)")
 	if err := f.Parse(args); err != nil {
 		return 2, err
 	}

@@ -132,7 +132,7 @@ func TestJobActions(t *testing.T) {
 	c := a.Client(t, "one", models.ClientBackend, "")
 	job := c.KickOff(t, http.MethodGet, "/fhir/$export", "")
 	for _, action := range []string{"pause", "resume", "cancel", "retry", "reissue"} {
-		refused(t, a.Do(t, http.MethodPost, "/admin/jobs/"+job.ID+"/"+action, "", bearer), 400)
+		refused(t, a.Do(t, http.MethodPost, "/admin/jobs/"+job.ID+"/"+action, "", bearer, "X-Reason: "), 400)
 		refused(t, act(t, a, models.NewID(), action), 404)
 		refused(t, act(t, a, secret, action), 404)
 	}
