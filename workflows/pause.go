@@ -21,11 +21,13 @@ func (t *tracker) heedPauses(ctx workflow.Context, jobID string) {
 				continue
 			}
 			var paused bool
+			t.looking = true
 			err := workflow.ExecuteActivity(short(ctx), a.IsPaused, jobID).Get(ctx, &paused)
 			if err == nil {
 				t.asked = true
 				err = t.hold(ctx, paused)
 			}
+			t.looking = false
 			if err != nil {
 				workflow.GetLogger(ctx).Warn("a run could not look up whether it is paused", "job", jobID)
 			}
@@ -52,7 +54,7 @@ func (t *tracker) hold(ctx workflow.Context, paused bool) error {
 	return t.enter(ctx, t.working)
 }
 
-// pass returns when the run may begin a step: at once, unless it is paused.
+// pass returns when the run may begin a step: at once, unless it is paused, or about to be.
 func (t *tracker) pass(ctx workflow.Context) error {
-	return workflow.Await(ctx, func() bool { return !t.paused })
+	return workflow.Await(ctx, func() bool { return !t.paused && !t.looking })
 }

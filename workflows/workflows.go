@@ -117,6 +117,7 @@ type tracker struct {
 	working string // the stage, but for a pause
 	paused  bool
 	asked   bool // whether paused is an answer of IsPaused, which is later than the plan's
+	looking bool // an answer is awaited, and no step begins before
 }
 
 // track registers the progress query, first of all, so that it answers from the first task on.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -372,4 +373,58 @@ func TestIDs(t *testing.T) {
 	require.Equal(t, "match-x", JobWorkflowID(&models.Job{ID: "x", Operation: models.OpBulkMemberMatch}))
 	require.Equal(t, "export-x", JobWorkflowID(&models.Job{ID: "x", Operation: models.OpDataExport}))
 	require.Equal(t, "expire-x", ExpireID("x"))
+}
+
+// From the moment a run is told to look, it begins no step before it knows.
+func TestNothingBeginsBeforeTheLook(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t)
+	var c calls
+	looked := 0
+	env.OnActivity(a.IsPaused, mock.Anything, jobID).Return(func(context.Context, string) (bool, error) {
+		looked++
+		return looked == 1, nil
+	}).After(time.Minute)
+	onExport(env, 8, func(i int) error {
+		c.add(fmt.Sprintf("%02d", i))
+		return nil
+	})
+	env.RegisterDelayedCallback(func() { env.SignalWorkflow(PauseSignal, nil) }, 0)
+	env.RegisterDelayedCallback(func() {
+		require.Empty(t, c.sorted(), "it looks")
+		require.NotEqual(t, PausedStage, progressOf(t, env).Stage)
+	}, 30*time.Second)
+	env.RegisterDelayedCallback(func() {
+		require.Empty(t, c.sorted())
+		require.Equal(t, PausedStage, progressOf(t, env).Stage)
+		env.SignalWorkflow(PauseSignal, nil)
+	}, time.Hour)
+	env.ExecuteWorkflow(Export, ExportInput{JobID: jobID, Limits: Limits{Parallel: 2}})
+	require.NoError(t, env.GetWorkflowError())
+	require.Len(t, c.sorted(), 8)
+	require.Equal(t, 2, looked)
+	require.Equal(t, "done", progressOf(t, env).Stage)
+}
+
+// A match waits as an export does.
+func TestPausedMatch(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t)
+	env.OnActivity(a.IsPaused, mock.Anything, jobID).Return(false, nil)
+	env.OnActivity(a.PrepareMatch, mock.Anything, jobID).Return(&activities.MatchPlan{Client: "c", Slices: 3, Members: 30, Paused: true}, nil)
+	var slices atomic.Int32
+	env.OnActivity(a.MatchSlice, mock.Anything, mock.Anything).Return(func(context.Context, activities.SliceInput) (int64, error) {
+		slices.Add(1)
+		return 10, nil
+	})
+	env.OnActivity(a.PublishMatch, mock.Anything, jobID).Return(&activities.Published{Expires: expires}, nil)
+	env.OnWorkflow(Expire, mock.Anything, ExpireInput{JobID: jobID, At: expires}).Return(nil)
+	env.RegisterDelayedCallback(func() {
+		require.Zero(t, slices.Load())
+		require.Equal(t, PausedStage, progressOf(t, env).Stage)
+		env.SignalWorkflow(PauseSignal, nil)
+	}, time.Hour)
+	env.ExecuteWorkflow(MemberMatch, MatchInput{JobID: jobID, Limits: Limits{Parallel: 2}})
+	require.NoError(t, env.GetWorkflowError())
+	require.EqualValues(t, 3, slices.Load())
 }
