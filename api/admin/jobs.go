@@ -39,7 +39,7 @@ func (s *Service) addJobRoutes(api huma.API, op operation) {
 	huma.Register(api, op(http.MethodGet, "/admin/jobs/{id}/files", "list-files", "List the files of a job, until they expire; what they hold is for the client alone", http.StatusOK), s.listFiles)
 	action := func(name, id, summary string, status int, role models.Role) huma.Operation {
 		o := op(http.MethodPost, "/admin/jobs/{id}/"+name, id, summary, status)
-		o.Metadata = map[string]any{RoleKey: string(role), "reason": true}
+		o.Metadata = map[string]any{RoleKey: string(role)}
 		return o
 	}
 	huma.Register(api, action("pause", "pause-job", "Have a run begin nothing more until it is resumed; its client sees it in progress", http.StatusOK, models.RoleOperator), s.pauseJob)
