@@ -33,8 +33,8 @@ func TestAdminAttributionLists(t *testing.T) {
 	require.Equal(t, "2026-01-01T00:00:00Z", changed["start"])
 	require.EqualValues(t, 1, changed["members"])
 	require.EqualValues(t, 2, changed["version"])
-	refused(t, a.Do(t, http.MethodPut, path+"/"+id, `{"client":"clinic","status":"open"}`, bearer, jsonType, "If-Match: "+made["etag"].(string)), http.StatusConflict)
-	refused(t, a.Do(t, http.MethodDelete, path+"/"+id, "", bearer, "If-Match: "+made["etag"].(string)), http.StatusConflict)
+	refused(t, a.Do(t, http.MethodPut, path+"/"+id, `{"client":"clinic","status":"open"}`, bearer, jsonType, "If-Match: "+made["etag"].(string)), http.StatusPreconditionFailed)
+	refused(t, a.Do(t, http.MethodDelete, path+"/"+id, "", bearer, "If-Match: "+made["etag"].(string)), http.StatusPreconditionFailed)
 
 	// Members come and go, alone and all together.
 	row := models.MemberID("our-2").String()
