@@ -193,6 +193,7 @@ func (a *Activities) tellDeleted(ctx context.Context, job *models.Job, p models.
 	}
 	err := a.Store.Deleted(ctx, store.Deletes{
 		GroupID: p.GroupID, Members: onlyMembers(p), Types: p.Types, Since: *p.Since, Until: *job.TransactionTime, Now: a.now(), JobID: job.ID,
+		Frozen: frozenRoster(job, p),
 	}, func(typ int16, id string) error {
 		bundle.Entry = append(bundle.Entry, fhir.BundleEntry{Request: &fhir.BundleRequest{Method: "DELETE", URL: fhir.TypeName(typ) + "/" + id}})
 		if len(bundle.Entry) == deletesPerBundle {

@@ -267,3 +267,27 @@ func TestNothingLeavesWithoutOptOuts(t *testing.T) {
 		require.Len(t, lines["Patient"], 1)
 	}
 }
+
+// What was deleted of members who came onto a list after its export began, is not told: it has nothing else of them.
+func TestListExportTellsOfItsOwnDeletes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.members(3)
+	b.practice(models.TreatmentByBoth, true)
+	id := b.list(0)
+	since := b.now()
+	b.pass(time.Minute)
+	b.loadText(deletes("Coverage/cov-0", "Coverage/cov-1"), models.ImportLive)
+	b.pass(time.Minute)
+	params := listed(id, "Patient", "Coverage")
+	params.Since = &since
+	job := b.job(models.OpDataExport, params)
+	plan := must[ExportPlan](t, b.PrepareExport, job)
+	_, err := b.Store.AddAttributions(t.Context(), id, []models.Attribution{b.attribution(1)})
+	require.NoError(t, err)
+	b.write(job, plan)
+	_, _, lines := b.publishExport(job)
+	require.Len(t, lines["deleted"], 1)
+	require.Contains(t, lines["deleted"][0], "Coverage/cov-0")
+	require.NotContains(t, lines["deleted"][0], "Coverage/cov-1")
+}

@@ -125,6 +125,7 @@ type Deletes struct {
 	Since, Until time.Time
 	Now          time.Time // a Group's consents must cover it
 	JobID        string    // the export: what its chunks kept back of a Group's members is not told
+	Frozen       string    // the job whose roster the members must be on, too; "" means no such limit
 }
 
 // Deleted streams deleted resources by type and id, but for what no export would have had. Of a Group's members it lists what
@@ -136,8 +137,9 @@ func (s *Store) Deleted(ctx context.Context, d Deletes, fn func(typ int16, id st
 		  AND ($5::uuid IS NULL OR EXISTS (SELECT FROM group_members g WHERE g.group_id = $5 AND g.member_id = t.member_id
 		      AND g.consent_start <= $6 AND g.consent_end > $6 AND (g.policy = 'sensitive' OR t.class & $7 = 0)))
 		  AND NOT EXISTS (SELECT FROM export_withheld w WHERE w.job_id = $10 AND w.member_id = t.member_id AND (w.whole OR t.class & $7 <> 0))
+		  AND ($11::uuid IS NULL OR EXISTS (SELECT FROM export_rosters r WHERE r.job_id = $11 AND r.member_id = t.member_id))
 		ORDER BY type, resource_id`, d.Since, d.Until, nullable(d.Types), d.Members, nullableID(d.GroupID), d.Now, int16(models.ClassSensitive),
-		models.FirstUnattributed, fhir.TypeBinary, nullableID(d.JobID))
+		models.FirstUnattributed, fhir.TypeBinary, nullableID(d.JobID), nullableID(d.Frozen))
 	if err != nil {
 		return fmt.Errorf("select deleted resources: %w", err)
 	}
