@@ -22,7 +22,7 @@ func (t *tracker) heedPauses(ctx workflow.Context, jobID string) {
 			}
 			var paused bool
 			t.looking = true
-			err := workflow.ExecuteActivity(short(ctx), a.IsPaused, jobID).Get(ctx, &paused)
+			err := workflow.ExecuteActivity(brief(ctx), a.IsPaused, jobID).Get(ctx, &paused)
 			if err == nil {
 				t.asked = true
 				err = t.hold(ctx, paused)

@@ -91,6 +91,16 @@ func short(ctx workflow.Context) workflow.Context {
 	})
 }
 
+// brief is for an activity of one query that a run waits for: when its worker dies, another soon does it.
+func brief(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		Priority:               fairness(ctx),
+		StartToCloseTimeout:    10 * time.Second,
+		ScheduleToCloseTimeout: giveUp,
+		RetryPolicy:            retries,
+	})
+}
+
 // long is for activities that move data. They heartbeat every few seconds, so a dead worker is noticed within heartbeat.
 func long(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
