@@ -23,14 +23,16 @@ func (s *Service) addGroupRoutes(api huma.API, op operation) {
 }
 
 // groupKinds are the kinds of Groups by profile.
-var groupKinds = map[string]string{models.MatchGroupProfile: "payer", models.ProviderGroupProfile: "provider"}
+var groupKinds = map[string]string{
+	models.MatchGroupProfile: "payer", models.ProviderGroupProfile: "provider", models.AttributionGroupProfile: "attribution",
+}
 
 type groupView struct {
 	ID            string     `json:"id"`
 	Client        string     `json:"client" doc:"whose it is"`
-	Kind          string     `json:"kind" doc:"payer or provider, by who matched; other for Groups of other profiles"`
+	Kind          string     `json:"kind" doc:"payer or provider, by who matched; attribution for attribution lists; other for Groups of other profiles"`
 	Profile       string     `json:"profile"`
-	Job           string     `json:"job" doc:"the match that made it"`
+	Job           string     `json:"job" doc:"the match that made it; of an attribution list its own id"`
 	Members       int64      `json:"members"`
 	Organizations []string   `json:"organizations,omitempty" doc:"identifiers of whom it was made for, system|value"`
 	CreatedAt     time.Time  `json:"createdAt"`
@@ -53,7 +55,7 @@ func (s *Service) listGroups(ctx context.Context, in *struct {
 	Page
 	Client  string `query:"client" maxLength:"255" doc:"id of a client"`
 	Job     string `query:"job" doc:"id of the match that made it"`
-	Kind    string `query:"kind" enum:"payer,provider"`
+	Kind    string `query:"kind" enum:"payer,provider,attribution"`
 	Expired string `query:"expired" enum:"true,false"`
 },
 ) (*listOf[groupView], error) {

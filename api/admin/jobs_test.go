@@ -303,9 +303,10 @@ func TestAdminGroups(t *testing.T) {
 	past := time.Now().Add(-time.Hour)
 	one := add("one", models.MatchGroupProfile, nil, 5)
 	two := add("two", models.ProviderGroupProfile, &past, 0)
+	three := add("two", models.AttributionGroupProfile, nil, 0)
 	for query, want := range map[string][]string{
-		"": {two, one}, "?client=one": {one}, "?kind=provider": {two}, "?expired=true": {two}, "?expired=false": {one}, "?kind=payer&expired=true": {},
-		"?job=" + models.NewID(): {}, "?cursor=" + two: {one}, "?limit=1": {two},
+		"": {three, two, one}, "?client=one": {one}, "?kind=attribution": {three}, "?kind=provider": {two}, "?expired=true": {two}, "?expired=false": {three, one}, "?kind=payer&expired=true": {},
+		"?job=" + models.NewID(): {}, "?cursor=" + two: {one}, "?limit=1": {three},
 	} {
 		got := []string{}
 		for _, item := range read(t, a.Do(t, http.MethodGet, "/admin/groups"+query, "", bearer), 200)["items"].([]any) {
