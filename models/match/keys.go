@@ -27,7 +27,9 @@ func (p *Person) Keys() []int64 {
 		families, givens := p.familySounds(), p.givenSounds()
 		// Given and family names are not told apart here: they are often exchanged.
 		for _, n := range appendAll(families, givens) {
-			k.add("nd", n, day)
+			for _, sex := range p.sexes() {
+				k.add("nd", n, day, sex)
+			}
 		}
 		// Both names, and all of the date but the part that may be wrong: the tens or the last digit of the year, the day, the month.
 		for _, f := range families {
@@ -78,6 +80,15 @@ func (k *keyring) add(parts ...string) {
 	}
 	var sum [8]byte
 	k.keys = append(k.keys, int64(binary.BigEndian.Uint64(h.Sum(sum[:0]))))
+}
+
+// sexes are those the person may have.
+func (p *Person) sexes() []string {
+	switch p.Gender {
+	case "male", "female":
+		return []string{p.Gender}
+	}
+	return []string{"female", "male"}
 }
 
 // familySounds returns how the family names sound, whole and, for compound ones, each part.

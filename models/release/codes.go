@@ -2,6 +2,7 @@ package release
 
 import (
 	"bufio"
+	"bytes"
 	"embed"
 	"fmt"
 	"io"
@@ -165,16 +166,47 @@ func (c *Codes) Sensitive(line []byte, at []int32) bool {
 		return false
 	}
 	for _, i := range at {
-		if code := str(line, int(i), checked.Value(line, int(i))); len(c.systems(code)) > 0 {
-			// The code is in the lists; whether its system is too takes a proper reading.
-			found := false
-			codings(line, checked.Blanks(line, 0), func(system, code []byte) {
-				found = found || slices.Contains(c.systems(code), string(system))
-			})
-			return found
+		end := checked.Value(line, int(i))
+		systems := c.systems(str(line, int(i), end))
+		if len(systems) == 0 {
+			continue
 		}
+		// The code is in the lists. Nearly always its system stands right before it, else it takes a proper reading.
+		if system, ok := systemOf(line, int(i), end); ok {
+			if slices.Contains(systems, string(system)) {
+				return true
+			}
+			continue
+		}
+		found := false
+		codings(line, checked.Blanks(line, 0), func(system, code []byte) {
+			found = found || slices.Contains(c.systems(code), string(system))
+		})
+		return found
 	}
 	return false
+}
+
+var codeName, systemName, displayName = []byte(`","code":`), []byte(`"system":"`), []byte(`,"display":"`)
+
+// systemOf returns the system of the Coding whose code begins at i and ends at end, if it is written {"system":"...","code":"..."},
+// perhaps with a display behind, and so has one system and no more.
+func systemOf(line []byte, i, end int) (system []byte, ok bool) {
+	before, ok := bytes.CutSuffix(line[:i], codeName)
+	if !ok {
+		return nil, false
+	}
+	from := bytes.LastIndexByte(before, '"') + 1
+	if open, ok := bytes.CutSuffix(before[:from], systemName); !ok || len(open) == 0 || open[len(open)-1] != '{' {
+		return nil, false
+	}
+	if bytes.HasPrefix(line[end:], displayName) {
+		end = checked.Closing(line, end+len(displayName))
+	}
+	if end >= len(line) || line[end] != '}' || bytes.IndexByte(before[from:], '\\') >= 0 {
+		return nil, false
+	}
+	return before[from:], true
 }
 
 // systems returns the systems in which a code is in the lists.

@@ -1,6 +1,8 @@
 package release
 
 import (
+	"slices"
+
 	"pdexbulk/models/fhir"
 	"pdexbulk/models/fhir/checked"
 )
@@ -38,16 +40,38 @@ func relate(typ int16, l link) relation {
 			return mentions
 		}
 	}
-	if l.name == "encounter" || l.name == "context" {
-		switch typ {
-		case fhir.TypeAllergyIntolerance, fhir.TypeCarePlan, fhir.TypeCareTeam, fhir.TypeCondition, fhir.TypeDeviceRequest, fhir.TypeDeviceUseStatement,
-			fhir.TypeGoal, fhir.TypeImagingStudy, fhir.TypeImmunization, fhir.TypeMedicationAdministration, fhir.TypeMedicationDispense,
-			fhir.TypeMedicationRequest, fhir.TypeMedicationStatement, fhir.TypeNutritionOrder, fhir.TypeObservation, fhir.TypeProcedure,
-			fhir.TypeServiceRequest, fhir.TypeVisionPrescription:
-			return setting
-		}
+	if (l.name == "encounter" || l.name == "context") && slices.Contains(onOccasions, typ) {
+		return setting
 	}
 	return depends
+}
+
+// onOccasions are the types of findings and orders, which are made on the occasion of an encounter.
+var onOccasions = []int16{
+	fhir.TypeAllergyIntolerance, fhir.TypeCarePlan, fhir.TypeCareTeam, fhir.TypeCondition, fhir.TypeDeviceRequest, fhir.TypeDeviceUseStatement,
+	fhir.TypeGoal, fhir.TypeImagingStudy, fhir.TypeImmunization, fhir.TypeMedicationAdministration, fhir.TypeMedicationDispense,
+	fhir.TypeMedicationRequest, fhir.TypeMedicationStatement, fhir.TypeNutritionOrder, fhir.TypeObservation, fhir.TypeProcedure,
+	fhir.TypeServiceRequest, fhir.TypeVisionPrescription,
+}
+
+// judged reports whether it matters where a link from a resource of a type stands. From any other it makes the resource depend on
+// what it leads to.
+func judged(typ int16) bool {
+	switch typ {
+	case fhir.TypePatient, fhir.TypeCoverage, fhir.TypeProvenance, fhir.TypeList:
+		return true
+	}
+	return slices.Contains(onOccasions, typ)
+}
+
+// hasParts reports whether a type is one that part knows links of.
+func hasParts(typ int16) bool {
+	switch typ {
+	case fhir.TypeDiagnosticReport, fhir.TypeObservation, fhir.TypeDocumentReference, fhir.TypeDocumentManifest, fhir.TypeMedia,
+		fhir.TypeExplanationOfBenefit, fhir.TypeClaimResponse, fhir.TypeMedicationDispense, fhir.TypeMedicationAdministration:
+		return true
+	}
+	return false
 }
 
 // part reports whether what a sensitive resource of a type links to is a part or the source of it, and so sensitive too.

@@ -220,6 +220,10 @@ func isMoney(name, b []byte, at int) bool {
 	case "currency", "_currency":
 		return true
 	case "system":
+		// Where no escape is among as many bytes, they are the text itself, and then most are told apart at once.
+		if begins := b[min(at+1, len(b)):min(at+1+len(fhir.CurrencySystem), len(b))]; string(begins) != fhir.CurrencySystem && bytes.IndexByte(begins, '\\') < 0 {
+			return false
+		}
 		return string(str(b, at, checked.Value(b, at))) == fhir.CurrencySystem
 	}
 	return false

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"bytes"
 	"slices"
 
 	"pdexbulk/models"
@@ -38,8 +39,9 @@ type Ruling struct {
 type Member struct {
 	items   []Item
 	rulings []Ruling
-	byRef   map[string]int
-	refers  [][]int // the items that refer to an item
+	named   map[string]int // the last item with an id, and with what a Binary is named
+	before  []int          // the item with the same id before it, -1 for none
+	refers  [][]int        // the items that refer to an item
 	auths   map[int]Authorization
 	shown   map[int]bool // made for a Binary that something other than a prior authorisation shows
 }
@@ -47,19 +49,22 @@ type Member struct {
 // Rule judges the resources of a member in the light of each other: what is sensitive because of what it refers to, what
 // belongs to a prior authorisation, and how far back a Provenance goes.
 func Rule(items []Item) *Member {
-	m := &Member{items: items, rulings: make([]Ruling, len(items)), byRef: make(map[string]int, 2*len(items)), refers: make([][]int, len(items))}
+	m := &Member{items: items, rulings: make([]Ruling, len(items)), named: make(map[string]int, len(items)), before: make([]int, len(items)), refers: make([][]int, len(items))}
 	for i := range items {
 		it := &items[i]
-		m.byRef[fhir.TypeName(it.Type)+"/"+it.ID] = i
-		m.byRef[it.ID] = i // for a urn:uuid
+		m.before[i] = -1
+		if same, ok := m.named[it.ID]; ok {
+			m.before[i] = same
+		}
+		m.named[it.ID] = i
 		if it.Binary != "" {
-			m.byRef[it.Binary] = i
+			m.named[it.Binary] = i
 		}
 		m.rulings[i] = Ruling{Dated: it.Dated, First: it.First, Last: it.Last}
 	}
 	for i := range items {
 		for reference := range fhir.References(items[i].Line) {
-			if t, ok := m.byRef[string(target(reference))]; ok && t != i {
+			if t, ok := m.find(target(reference)); ok && t != i {
 				m.refers[t] = append(m.refers[t], i)
 			}
 		}
@@ -71,6 +76,29 @@ func Rule(items []Item) *Member {
 	m.ruleProvenance()
 	return m
 }
+
+// find returns the item that a reference leads to, which Target wrote: Type/id, or the id alone of a urn:uuid.
+func (m *Member) find(to []byte) (int, bool) {
+	name, id, typed := bytes.Cut(to, slash)
+	if !typed {
+		i, ok := m.named[string(to)]
+		return i, ok
+	}
+	if i, ok := m.named[string(to)]; ok { // a Binary
+		return i, true
+	}
+	i, ok := m.named[string(id)]
+	if !ok {
+		return 0, false
+	}
+	typ, known := fhir.TypeCode(string(name))
+	for known && i >= 0 && m.items[i].Type != typ {
+		i = m.before[i]
+	}
+	return i, known && i >= 0
+}
+
+var slash = []byte("/")
 
 // findShown notes what was made for Binaries that are attached elsewhere too.
 func (m *Member) findShown() {
@@ -84,7 +112,7 @@ func (m *Member) findShown() {
 			continue
 		}
 		for _, a := range fhir.Attachments(m.items[i].Line) {
-			if t, ok := m.byRef["Binary/"+a.Binary]; ok && t != i {
+			if t, ok := m.named["Binary/"+a.Binary]; ok && t != i {
 				m.shown[t] = true
 			}
 		}
@@ -96,7 +124,7 @@ func (m *Member) Ruling(i int) Ruling { return m.rulings[i] }
 
 // Hidden reports whether a reference, as Target writes it, leads to something sensitive.
 func (m *Member) Hidden(to string) bool {
-	i, ok := m.byRef[to]
+	i, ok := m.find([]byte(to))
 	return ok && m.sensitive(i)
 }
 
@@ -114,7 +142,7 @@ func (m *Member) ruleAuths() {
 		}
 		a := Authorize(it.Line, it.Updated)
 		m.auths[i] = a
-		if claim, ok := m.byRef[a.Request]; ok && a.Request != "" {
+		if claim, ok := m.find([]byte(a.Request)); ok && a.Request != "" {
 			if last, ok := newest[claim]; !ok || m.later(i, last) {
 				newest[claim] = i
 			}
@@ -123,7 +151,7 @@ func (m *Member) ruleAuths() {
 	for i, a := range m.auths {
 		claim := i
 		if a.Request != "" {
-			to, ok := m.byRef[a.Request]
+			to, ok := m.find([]byte(a.Request))
 			if !ok {
 				continue
 			}
@@ -167,7 +195,7 @@ func (m *Member) ruleSupport() {
 	supports := map[int][]int{} // authorisations by what supports them
 	for i, a := range m.auths {
 		for _, to := range a.Supports {
-			if t, ok := m.byRef[to]; ok && !m.items[t].Auth {
+			if t, ok := m.find([]byte(to)); ok && !m.items[t].Auth {
 				supports[t] = append(supports[t], i)
 			}
 		}
@@ -243,14 +271,16 @@ func (m *Member) ruleSensitive() {
 				linked = append(linked, from)
 			}
 		}
-		links(m.items[t].Line, func(l link) {
-			if to, ok := m.byRef[l.to]; ok && part(m.items[t].Type, l) {
-				mark(to)
-			}
-		})
+		if hasParts(m.items[t].Type) {
+			links(m.items[t].Line, func(l link) {
+				if to, ok := m.find([]byte(l.to)); ok && part(m.items[t].Type, l) {
+					mark(to)
+				}
+			})
+		}
 		// What a prior authorisation alone was supported by tells of it.
 		for _, to := range m.auths[t].Supports {
-			if d, ok := m.byRef[to]; ok && m.rulings[d].Class&models.ClassPriorAuth != 0 {
+			if d, ok := m.find([]byte(to)); ok && m.rulings[d].Class&models.ClassPriorAuth != 0 {
 				mark(d)
 			}
 		}
@@ -263,8 +293,11 @@ func (m *Member) ruleSensitive() {
 // spreads reports whether an item is sensitive because it refers to a sensitive one.
 func (m *Member) spreads(from, to int) (yes bool) {
 	typ := m.items[from].Type
+	if !judged(typ) {
+		return true
+	}
 	links(m.items[from].Line, func(l link) {
-		if t, ok := m.byRef[l.to]; !ok || t != to || yes {
+		if t, ok := m.find([]byte(l.to)); !ok || t != to || yes {
 			return
 		}
 		switch relate(typ, l) {
@@ -287,7 +320,7 @@ func (m *Member) ruleProvenance() {
 		}
 		var of []int
 		links(m.items[i].Line, func(l link) {
-			if t, ok := m.byRef[l.to]; ok && l.top == "target" && m.items[t].Type != fhir.TypeProvenance {
+			if t, ok := m.find([]byte(l.to)); ok && l.top == "target" && m.items[t].Type != fhir.TypeProvenance {
 				of = append(of, t)
 			}
 		})

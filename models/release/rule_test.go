@@ -361,6 +361,22 @@ func TestCodes(t *testing.T) {
 	}
 	require.True(t, sensitive(t, codes, []byte(`{"resourceType":"Claim","id":"c","item":[{"x":{"code" : "\u0042\u0032\u0030","system":"http://hl7.org/fhir/sid/icd-10-cm"}}]}`)), "escapes are read")
 	require.False(t, sensitive(t, codes, []byte(`{"resourceType":"Basic","id":"c","code":"B20"}`)))
+	for coding, want := range map[string]bool{
+		`{"system":"http://example.org","code":"B20"}`: false,
+		`{"system":"http://example.org","code":"B20"},{"system":"http://hl7.org/fhir/sid/icd-10-cm","code":"B20","display":"\"}"}`:    true,
+		`{"system":"http://example.org","code":"B20","system":"http://hl7.org/fhir/sid/icd-10-cm"}`:                                   true,
+		`{"system":"http://example.org","code":"B20","display":"x","system":"http://hl7.org/fhir/sid/icd-10-cm"}`:                     true,
+		`{"code":"B20","system":"http://hl7.org/fhir/sid/icd-10-cm"}`:                                                                 true,
+		`{"system":"http:\/\/hl7.org\/fhir\/sid\/icd-10-cm","code":"B20"}`:                                                            true,
+		`{"version":"1","system":"http://hl7.org/fhir/sid/icd-10-cm","code":"B20"}`:                                                   true,
+		`{ "system" : "http://hl7.org/fhir/sid/icd-10-cm" , "code" : "B20" }`:                                                         true,
+		`{"display":"\"system\":\"http://hl7.org/fhir/sid/icd-10-cm","code":"B20"}`:                                                   false,
+		`{"x":{"system":"http://hl7.org/fhir/sid/icd-10-cm"},"code":"B20"}`:                                                           false,
+		`{"system":"http://example.org","code":"B20","display":"x"},{"system":"http://example.org","code":"B20","display":"\\"}`:      false,
+		`{"extension":[{"url":"x"}],"system":"http://example.org","code":"B20","_system":{"id":"http://hl7.org/fhir/sid/icd-10-cm"}}`: false,
+	} {
+		require.Equal(t, want, sensitive(t, codes, []byte(`{"resourceType":"Condition","id":"c","code":{"coding":[`+coding+`]}}`)), coding)
+	}
 	none, err := ReadCodes(nil)
 	require.NoError(t, err)
 	require.False(t, sensitive(t, none, line("http://hl7.org/fhir/sid/icd-10-cm", "B20")))
