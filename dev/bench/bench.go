@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -23,6 +22,7 @@ import (
 	"pdexbulk/dev/demo"
 	"pdexbulk/dev/seed"
 	"pdexbulk/dev/stack"
+	"pdexbulk/dev/stack/folder"
 	"pdexbulk/dev/system"
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
@@ -73,10 +73,12 @@ func Run(ctx context.Context, o Options) (err error) {
 	b := &bench{Options: o}
 	dir := o.Dir
 	if dir == "" {
-		if dir, err = os.MkdirTemp("", "pdex-bench-"); err != nil {
+		var scratch *folder.Scratch
+		if scratch, err = folder.NewScratch(folder.Temp(), "pdex-bench-"); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		dir = scratch.Path
+		defer func() { err = errors.Join(err, scratch.Remove(context.WithoutCancel(ctx))) }()
 	}
 	data := o.Data
 	if data == "" {

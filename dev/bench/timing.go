@@ -23,6 +23,7 @@ import (
 	"pdexbulk/dev/demo"
 	"pdexbulk/dev/seed"
 	"pdexbulk/dev/stack"
+	"pdexbulk/dev/stack/folder"
 	"pdexbulk/dev/system"
 	"pdexbulk/models"
 	"pdexbulk/models/consent"
@@ -64,11 +65,12 @@ func Timing(ctx context.Context, o TimingOptions) (err error) {
 	if o.Parallel == 0 {
 		o.Parallel = 4
 	}
-	dir, err := os.MkdirTemp("", "pdex-timing-")
+	scratch, err := folder.NewScratch(folder.Temp(), "pdex-timing-")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, scratch.Remove(context.WithoutCancel(ctx))) }()
+	dir := scratch.Path
 	t := &timing{TimingOptions: o, random: rand.New(rand.NewPCG(1, 2)), day: time.Now().UTC().AddDate(0, -1, 0).Format(time.DateOnly)}
 	t.sys, err = system.Start(ctx, demo.Holder(system.Options{
 		Stack: stack.Options{Dir: filepath.Join(dir, "state"), Out: o.Out}, ImportRoots: []string{dir},
