@@ -34,7 +34,7 @@ func (s *Service) addAttributionRoutes(api huma.API, op func(method, path, id, s
 	huma.Register(api, op(http.MethodGet, base, "list-attribution-lists", "List attribution lists", http.StatusOK), s.listAttributionLists)
 	huma.Register(api, op(http.MethodGet, base+"/{id}", "get-attribution-list", "Show an attribution list, without its members", http.StatusOK), s.getAttributionList)
 	huma.Register(api, op(http.MethodPut, base+"/{id}", "put-attribution-list", "Make an attribution list, or change one; the id is that of the Group", http.StatusOK), s.putAttributionList)
-	huma.Register(api, op(http.MethodDelete, base+"/{id}", "delete-attribution-list", "Remove an attribution list", http.StatusNoContent), s.deleteAttributionList)
+	huma.Register(api, op(http.MethodDelete, base+"/{id}", "delete-attribution-list", "Remove an attribution list", http.StatusNoContent), s.remove(s.Store.DeleteAttributionList))
 	huma.Register(api, ofPersons(op(http.MethodGet, base+"/{id}/members", "list-attributed", "List who is on an attribution list, and whether their data may leave", http.StatusOK)), s.listAttributed)
 	huma.Register(api, op(http.MethodPost, base+"/{id}/members", "add-attributed", "Put members on an attribution list, or change how they are on it", http.StatusOK), s.addAttributed)
 	huma.Register(api, op(http.MethodPost, base+"/{id}/members/remove", "remove-attributed", "Take a member off an attribution list; on a draft they become inactive", http.StatusOK), s.removeAttributed)
@@ -279,24 +279,6 @@ func (s *Service) getAttributionList(ctx context.Context, in *ByID) (*row[attrib
 		return nil, s.fault(ctx, err)
 	}
 	return &row[attributionListView]{revision(l.UpdatedAt), viewAttributionList(l)}, nil
-}
-
-func (s *Service) deleteAttributionList(ctx context.Context, in *struct {
-	ByID
-	Condition
-},
-) (*struct{}, error) {
-	if err := checkID(in.ID); err != nil {
-		return nil, err
-	}
-	since, err := in.since()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.Store.DeleteAttributionList(ctx, in.ID, since); err != nil {
-		return nil, s.fault(ctx, err)
-	}
-	return nil, nil
 }
 
 type attributedView struct {

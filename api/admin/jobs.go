@@ -35,8 +35,8 @@ type Exchange interface {
 func (s *Service) addJobRoutes(api huma.API, op operation) {
 	huma.Register(api, op(http.MethodGet, "/admin/jobs", "list-jobs", "List matches and exports, newest first", http.StatusOK), s.listJobs)
 	huma.Register(api, op(http.MethodGet, "/admin/jobs/{id}", "get-job", "Show a match or an export with its plan, progress and accounting", http.StatusOK), s.getJob)
-	huma.Register(api, op(http.MethodGet, "/admin/jobs/{id}/chunks", "list-chunks", "List the chunks of an export's plan, until its files expire", http.StatusOK), s.listChunks)
-	huma.Register(api, op(http.MethodGet, "/admin/jobs/{id}/files", "list-files", "List the files of a job, until they expire; what they hold is for the client alone", http.StatusOK), s.listFiles)
+	huma.Register(api, op(http.MethodGet, "/admin/jobs/{id}/chunks", "list-chunks", "List the chunks of an export's plan, until its files expire", http.StatusOK), ofJob(s, s.Store.Steps, viewChunk, func(c chunkView) int { return c.Chunk }))
+	huma.Register(api, op(http.MethodGet, "/admin/jobs/{id}/files", "list-files", "List the files of a job, until they expire; what they hold is for the client alone", http.StatusOK), ofJob(s, s.Store.FilesAfter, viewFile, func(f fileView) int { return f.File }))
 	action := func(name, id, summary string, status int, role models.Role) huma.Operation {
 		o := op(http.MethodPost, "/admin/jobs/{id}/"+name, id, summary, status)
 		o.Metadata = map[string]any{RoleKey: string(role)}
@@ -251,29 +251,35 @@ type chunkView struct {
 	Accounting models.Accounting `json:"accounting" doc:"of what it came to, once it is done"`
 }
 
-func (s *Service) listChunks(ctx context.Context, in *struct {
+// ofJob returns the handler that lists what a job has, by number.
+func ofJob[R, V any](s *Service, read func(ctx context.Context, jobID string, after, limit int) ([]R, error), view func(R) V, n func(V) int) func(context.Context, *jobRows) (*listOf[V], error) {
+	return func(ctx context.Context, in *jobRows) (*listOf[V], error) {
+		job, err := s.job(ctx, &in.ByID)
+		if err != nil {
+			return nil, err
+		}
+		after, err := number(in.Cursor)
+		if err != nil {
+			return nil, err
+		}
+		rows, err := read(ctx, job.ID, after, in.ask())
+		if err != nil {
+			return nil, s.fault(ctx, err)
+		}
+		views := make([]V, len(rows))
+		for i, r := range rows {
+			views[i] = view(r)
+		}
+		return newList(views, in.Limit, func(v V) string { return strconv.Itoa(n(v)) }), nil
+	}
+}
+
+type jobRows struct {
 	ByID
 	Page
-},
-) (*listOf[chunkView], error) {
-	job, err := s.job(ctx, &in.ByID)
-	if err != nil {
-		return nil, err
-	}
-	after, err := number(in.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.Store.Steps(ctx, job.ID, after, in.ask())
-	if err != nil {
-		return nil, s.fault(ctx, err)
-	}
-	views := make([]chunkView, len(rows))
-	for i, c := range rows {
-		views[i] = chunkView(c)
-	}
-	return newList(views, in.Limit, func(c chunkView) string { return strconv.Itoa(c.Chunk) }), nil
 }
+
+func viewChunk(c store.Step) chunkView { return chunkView(c) }
 
 type fileView struct {
 	File        int                 `json:"file"`
@@ -296,30 +302,6 @@ func viewFile(f models.JobFile) fileView {
 		File: f.File, Name: path.Base(manifest.FileURL("", f)), Kind: f.Kind, Type: f.Type, Format: format, Count: f.Lines,
 		Bytes: f.RawLen, StoredBytes: f.PackedLen, Checksum: manifest.Checksums(f),
 	}
-}
-
-func (s *Service) listFiles(ctx context.Context, in *struct {
-	ByID
-	Page
-},
-) (*listOf[fileView], error) {
-	job, err := s.job(ctx, &in.ByID)
-	if err != nil {
-		return nil, err
-	}
-	after, err := number(in.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.Store.FilesAfter(ctx, job.ID, after, in.ask())
-	if err != nil {
-		return nil, s.fault(ctx, err)
-	}
-	views := make([]fileView, len(rows))
-	for i, f := range rows {
-		views[i] = viewFile(f)
-	}
-	return newList(views, in.Limit, func(f fileView) string { return strconv.Itoa(f.File) }), nil
 }
 
 func (s *Service) pauseJob(ctx context.Context, in *ByID) (*struct{ Body jobView }, error) {

@@ -42,7 +42,7 @@ func (s *Service) addProgrammeRoutes(api huma.API, op func(method, path, id, sum
 	huma.Register(api, editors(op(http.MethodPost, "/admin/relationships", "put-relationship", "Enter a treatment relationship, or change its period", http.StatusOK)), s.putRelationship)
 	huma.Register(api, editors(op(http.MethodGet, "/admin/relationships", "list-relationships", "List treatment relationships", http.StatusOK)), s.listRelationships)
 	huma.Register(api, editors(op(http.MethodGet, "/admin/relationships/{id}", "get-relationship", "Show a treatment relationship", http.StatusOK)), s.getRelationship)
-	huma.Register(api, editors(op(http.MethodDelete, "/admin/relationships/{id}", "delete-relationship", "Take a relationship off the list", http.StatusNoContent)), s.deleteRelationship)
+	huma.Register(api, editors(op(http.MethodDelete, "/admin/relationships/{id}", "delete-relationship", "Take a relationship off the list", http.StatusNoContent)), s.remove(s.Store.DeleteRelationship))
 
 	huma.Register(api, op(http.MethodPut, "/admin/providers/{npi}", "put-provider", "Enter a provider into the directory, or change the entry", http.StatusOK), s.putProvider)
 	huma.Register(api, op(http.MethodGet, "/admin/providers/{npi}", "get-provider", "Show a provider", http.StatusOK), s.getProvider)
@@ -385,22 +385,26 @@ func (s *Service) listRelationships(ctx context.Context, in *struct {
 	return newList(views, in.Limit, func(r relationshipView) string { return r.ID }), nil
 }
 
-func (s *Service) deleteRelationship(ctx context.Context, in *struct {
+// remove returns the handler that removes a row by its id, unless it has changed since the request says it was read.
+func (s *Service) remove(row func(ctx context.Context, id string, since *time.Time) error) func(context.Context, *removal) (*struct{}, error) {
+	return func(ctx context.Context, in *removal) (*struct{}, error) {
+		if err := checkID(in.ID); err != nil {
+			return nil, err
+		}
+		since, err := in.since()
+		if err != nil {
+			return nil, err
+		}
+		if err := row(ctx, in.ID, since); err != nil {
+			return nil, s.fault(ctx, err)
+		}
+		return nil, nil
+	}
+}
+
+type removal struct {
 	ByID
 	Condition
-},
-) (*struct{}, error) {
-	if err := checkID(in.ID); err != nil {
-		return nil, err
-	}
-	since, err := in.since()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.Store.DeleteRelationship(ctx, in.ID, since); err != nil {
-		return nil, s.fault(ctx, err)
-	}
-	return nil, nil
 }
 
 type providerBody struct {

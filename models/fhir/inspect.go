@@ -1,6 +1,10 @@
 package fhir
 
-import "bytes"
+import (
+	"bytes"
+
+	"pdexbulk/models/fhir/checked"
+)
 
 // PriorAuthProfile is the canonical of the PDex Prior Authorization profile of ExplanationOfBenefit.
 const PriorAuthProfile = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/pdex-priorauthorization"
@@ -287,7 +291,7 @@ func (f *Facts) plain(start, end int) []byte {
 		return raw
 	}
 	from := len(f.text)
-	f.text = unquote(f.text, raw)
+	f.text = checked.Unquote(f.text, raw)
 	return f.text[from:len(f.text):len(f.text)]
 }
 

@@ -3,6 +3,8 @@ package fhir
 import (
 	"bytes"
 	"iter"
+
+	"pdexbulk/models/fhir/checked"
 )
 
 // SharedReferences calls fn with every literal reference of a line to a type that is shareable (see Shareable), as Type/id,
@@ -50,7 +52,7 @@ func References(line []byte) iter.Seq[[]byte] {
 			}
 			text := line[at+1 : end : end]
 			if s.escaped {
-				text = unquote(nil, text)
+				text = checked.Unquote(nil, text)
 			}
 			if !yield(text) {
 				return

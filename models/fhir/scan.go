@@ -376,39 +376,3 @@ func (s *scanner) digits(i int) int {
 	}
 	return i
 }
-
-// unquote appends the text of a checked string to dst, escapes resolved.
-func unquote(dst, raw []byte) []byte {
-	for i := 0; i < len(raw); {
-		if raw[i] != '\\' {
-			dst = append(dst, raw[i])
-			i++
-			continue
-		}
-		switch c := raw[i+1]; c {
-		case 'b':
-			dst = append(dst, '\b')
-		case 'f':
-			dst = append(dst, '\f')
-		case 'n':
-			dst = append(dst, '\n')
-		case 'r':
-			dst = append(dst, '\r')
-		case 't':
-			dst = append(dst, '\t')
-		case 'u':
-			r, _ := hex4(raw, i+2)
-			if 0xd800 <= r && r <= 0xdbff {
-				low, _ := hex4(raw, i+8)
-				r = (r-0xd800)<<10 + (low - 0xdc00) + 0x10000
-				i += 6
-			}
-			dst = utf8.AppendRune(dst, r)
-			i += 4
-		default: // a quote, a backslash or a slash
-			dst = append(dst, c)
-		}
-		i += 2
-	}
-	return dst
-}
