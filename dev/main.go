@@ -73,6 +73,9 @@ func runBench(ctx context.Context, args []string) (int, error) {
 	if len(args) > 0 && args[0] == "timing" {
 		return runBenchTiming(ctx, args[1:])
 	}
+	if len(args) > 0 && args[0] == "request" {
+		return runBenchRequest(ctx, args[1:])
+	}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	o := bench.Options{Out: os.Stdout}
 	f.StringVar(&o.Data, "data", "", "folder of NDJSON files to measure with (default: made for it)")
@@ -85,6 +88,18 @@ func runBench(ctx context.Context, args []string) (int, error) {
 		return 2, err
 	}
 	return 0, bench.Run(ctx, o)
+}
+
+// runBenchRequest measures one large match request.
+func runBenchRequest(ctx context.Context, args []string) (int, error) {
+	f := flag.NewFlagSet("bench request", flag.ContinueOnError)
+	o := bench.RequestOptions{Out: os.Stdout}
+	f.IntVar(&o.Members, "members", 0, "members on the roster (default 100000)")
+	f.IntVar(&o.Ask, "ask", 0, "people in the request (default 100000)")
+	if err := f.Parse(args); err != nil {
+		return 2, err
+	}
+	return 0, bench.Request(ctx, o)
 }
 
 // runBenchMatch measures matching alone.
