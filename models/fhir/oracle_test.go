@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/stretchr/testify/require"
 )
 
 // oracle answers what Inspect answers, in another way: it decodes the whole resource and follows its own list of elements.
@@ -72,6 +74,48 @@ var (
 	oracleReference = regexp.MustCompile(`^(?:https?://.*/)?Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/.*)?$`)
 	oracleURN       = regexp.MustCompile(`^urn:uuid:([A-Za-z0-9\-.]{1,64})$`)
 )
+
+// oracleNotices reads a line token by token: how many members are called code, however deep, and whether anything in it has the name
+// of money or of a currency, or is another resource.
+func oracleNotices(t require.TestingT, line []byte) (codes int, money bool) {
+	d := json.NewDecoder(bytes.NewReader(line))
+	resources := 0
+	var read func()
+	read = func() {
+		token, err := d.Token()
+		require.NoError(t, err)
+		switch token {
+		case json.Delim('['):
+			for d.More() {
+				read()
+			}
+			_, err = d.Token()
+		case json.Delim('{'):
+			for d.More() {
+				name, err := d.Token()
+				require.NoError(t, err)
+				switch name {
+				case "code":
+					codes++
+				case "resourceType":
+					resources++
+				case "currency", "_currency", "valueMoney":
+					money = true
+				case "system":
+					rest := line[d.InputOffset():]
+					var system any
+					require.NoError(t, json.NewDecoder(bytes.NewReader(rest[bytes.IndexByte(rest, ':')+1:])).Decode(&system))
+					money = money || system == CurrencySystem
+				}
+				read()
+			}
+			_, err = d.Token()
+		}
+		require.NoError(t, err)
+	}
+	read()
+	return codes, money || resources > 1
+}
 
 func (o oracle) patient() string {
 	kind := o.text("resourceType")

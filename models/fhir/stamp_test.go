@@ -68,6 +68,8 @@ func FuzzInspect(f *testing.F) {
 		f.Add([]byte(`{"resourceType":"` + c.kind + `","id":"x",` + c.body + `}`))
 	}
 	f.Add([]byte(`{"id":"x","meta":{"versionId":"1","lastUpdated":"2012-05-29T23:45:32Z","profile":["a"],"security":[{"system":"s","code":"R"}]},"resourceType":"Patient"}`))
+	f.Add([]byte(`{"a":{"code":1},"resourceType":"Basic","id":"x","code":{"coding":[{"system":"urn:\u0069so:std:iso:4217","code":"USD"}]}}`))
+	f.Add([]byte(`{"resourceType":"Basic","id":"x","contained":[{"resourceType":"Invoice"}],"valueMoney":{},"_currency":{}}`))
 	f.Add([]byte(`{"resourceType":"Patient","id":"x","meta":{},"a":["\u00e9\ud83d\ude00",1.5e-7,[[]],{"b":null}]}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		var facts Facts
@@ -81,6 +83,12 @@ func FuzzInspect(f *testing.F) {
 		require.Equal(t, o["id"], string(facts.ID))
 		require.True(t, facts.Patient == nil || ValidID(string(facts.Patient)))
 		require.LessOrEqual(t, facts.First, facts.Last)
+		codes, money := oracleNotices(t, line)
+		require.Len(t, facts.Codes, codes)
+		for _, at := range facts.Codes {
+			require.Regexp(t, `"code"[ \t]*:[ \t]*$`, string(line[:at]))
+		}
+		require.True(t, facts.Money || !money, "what may be money is told")
 		requireStamp(t, line, 1_700_000_000_123)
 	})
 }
