@@ -40,13 +40,13 @@ func Request(ctx context.Context, o RequestOptions) (err error) {
 	if o.Ask == 0 {
 		o.Ask = 100_000
 	}
-	scratch, err := folder.NewScratch(folder.Temp(), "pdex-request-")
+	sys, dir, stop, err := throwAway(ctx, "pdex-request-", o.Out, "PDEX_MATCH_FAILURES=0", "PDEX_POLL_BURST=0", "PDEX_CLIENT_RATE=0")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, scratch.Remove(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, stop()) }()
 	about := seed.Options{Seed: 29, Members: o.Members, Anchor: time.Now().UTC().Truncate(24 * time.Hour)}
-	roster, body := filepath.Join(scratch.Path, "roster.ndjson"), filepath.Join(scratch.Path, "request.json")
+	roster, body := filepath.Join(dir, "roster.ndjson"), filepath.Join(dir, "request.json")
 	if err := writeTo(roster, func(w io.Writer) error {
 		return seed.Trial(about, seed.TrialOptions{}, func(m seed.TrialMember) error {
 			_, err := w.Write(append(bytes.Clone(m.Patient), '\n'))
@@ -64,14 +64,6 @@ func Request(ctx context.Context, o RequestOptions) (err error) {
 	}); err != nil {
 		return err
 	}
-	sys, err := system.Start(ctx, demo.Holder(system.Options{
-		Stack: stack.Options{Dir: filepath.Join(scratch.Path, "state"), Out: o.Out}, ImportRoots: []string{scratch.Path},
-		Env: []string{"PDEX_MATCH_FAILURES=0", "PDEX_POLL_BURST=0", "PDEX_CLIENT_RATE=0"},
-	}))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, sys.Stop(context.WithoutCancel(ctx))) }()
 	if _, err := sys.Import(ctx, roster, models.ImportLive, func(models.Import) {}); err != nil {
 		return err
 	}
@@ -81,6 +73,22 @@ func Request(ctx context.Context, o RequestOptions) (err error) {
 	}
 	fmt.Fprintf(o.Out, "roster    %d members\n", o.Members)
 	return request(ctx, o, sys, asker, body)
+}
+
+// throwAway starts a system in a folder of its own, from which it may import. stop ends both.
+func throwAway(ctx context.Context, prefix string, out io.Writer, env ...string) (sys *system.System, dir string, stop func() error, err error) {
+	scratch, err := folder.NewScratch(folder.Temp(), prefix)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	remove := func() error { return scratch.Remove(context.WithoutCancel(ctx)) }
+	sys, err = system.Start(ctx, demo.Holder(system.Options{
+		Stack: stack.Options{Dir: filepath.Join(scratch.Path, "state"), Out: out}, ImportRoots: []string{scratch.Path}, Env: env,
+	}))
+	if err != nil {
+		return nil, "", nil, errors.Join(err, remove())
+	}
+	return sys, scratch.Path, func() error { return errors.Join(sys.Stop(context.WithoutCancel(ctx)), remove()) }, nil
 }
 
 func request(ctx context.Context, o RequestOptions, sys *system.System, asker *client.Client, body string) error {

@@ -20,10 +20,7 @@ import (
 	"time"
 
 	"pdexbulk/dev/client"
-	"pdexbulk/dev/demo"
 	"pdexbulk/dev/seed"
-	"pdexbulk/dev/stack"
-	"pdexbulk/dev/stack/folder"
 	"pdexbulk/dev/system"
 	"pdexbulk/models"
 	"pdexbulk/models/consent"
@@ -65,21 +62,12 @@ func Timing(ctx context.Context, o TimingOptions) (err error) {
 	if o.Parallel == 0 {
 		o.Parallel = 4
 	}
-	scratch, err := folder.NewScratch(folder.Temp(), "pdex-timing-")
+	sys, dir, stop, err := throwAway(ctx, "pdex-timing-", o.Out, "PDEX_OPEN_JOBS=0", "PDEX_POLL_BURST=0", "PDEX_CLIENT_RATE=0", "PDEX_MATCH_FAILURES=0")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, scratch.Remove(context.WithoutCancel(ctx))) }()
-	dir := scratch.Path
-	t := &timing{TimingOptions: o, random: rand.New(rand.NewPCG(1, 2)), day: time.Now().UTC().AddDate(0, -1, 0).Format(time.DateOnly)}
-	t.sys, err = system.Start(ctx, demo.Holder(system.Options{
-		Stack: stack.Options{Dir: filepath.Join(dir, "state"), Out: o.Out}, ImportRoots: []string{dir},
-		Env: []string{"PDEX_OPEN_JOBS=0", "PDEX_POLL_BURST=0", "PDEX_CLIENT_RATE=0", "PDEX_MATCH_FAILURES=0"},
-	}))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, t.sys.Stop(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, stop()) }()
+	t := &timing{TimingOptions: o, sys: sys, random: rand.New(rand.NewPCG(1, 2)), day: time.Now().UTC().AddDate(0, -1, 0).Format(time.DateOnly)}
 	asks, err := t.prepare(ctx, dir)
 	if err != nil {
 		return err

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"unicode/utf8"
+
+	"pdexbulk/models/fhir/checked"
 )
 
 // Limits on a line. A FHIR resource stays far below them; they bound what a hostile line can cost.
@@ -152,7 +154,7 @@ func (s *scanner) escape(i int) int {
 	default:
 		return s.fail(ReasonNotJSON, i)
 	}
-	r, ok := hex4(b, i+2)
+	r, ok := checked.Hex4(b, i+2)
 	if !ok {
 		return s.fail(ReasonNotJSON, i)
 	}
@@ -160,31 +162,11 @@ func (s *scanner) escape(i int) int {
 		return i + 6
 	}
 	if r < 0xdc00 && i+8 <= len(b) && b[i+6] == '\\' && b[i+7] == 'u' {
-		if low, ok := hex4(b, i+8); ok && 0xdc00 <= low && low <= 0xdfff {
+		if low, ok := checked.Hex4(b, i+8); ok && 0xdc00 <= low && low <= 0xdfff {
 			return i + 12
 		}
 	}
 	return s.fail(ReasonBadUTF8, i)
-}
-
-func hex4(b []byte, i int) (r rune, ok bool) {
-	if i+4 > len(b) {
-		return 0, false
-	}
-	for _, c := range b[i : i+4] {
-		switch {
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case 'a' <= c && c <= 'f':
-			c -= 'a' - 10
-		case 'A' <= c && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return 0, false
-		}
-		r = r<<4 | rune(c)
-	}
-	return r, true
 }
 
 // key reads a member name, its colon and the blanks around it, from where a name must begin. It returns the bounds of the

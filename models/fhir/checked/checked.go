@@ -135,10 +135,18 @@ func escaped(raw []byte) (r rune, n int) {
 
 // hex4 reads the \uXXXX at the start of raw.
 func hex4(raw []byte) (r rune, ok bool) {
-	if len(raw) < 6 || raw[0] != '\\' || raw[1] != 'u' {
+	if len(raw) < 2 || raw[0] != '\\' || raw[1] != 'u' {
 		return 0, false
 	}
-	for _, c := range raw[2:6] {
+	return Hex4(raw, 2)
+}
+
+// Hex4 reads the four hexadecimal digits at i. ok is false when there are none; it checks, unlike the rest.
+func Hex4(b []byte, i int) (r rune, ok bool) {
+	if i+4 > len(b) {
+		return 0, false
+	}
+	for _, c := range b[i : i+4] {
 		switch {
 		case '0' <= c && c <= '9':
 			c -= '0'
