@@ -8,6 +8,7 @@ package quality
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -113,14 +114,14 @@ func (s *set) candidates(p *match.Person) []match.Candidate {
 }
 
 // score counts answers.
-type score struct{ asked, present, found, wrong, disputed int }
+type score struct{ asked, present, found, wrong, apart int }
 
 func (a *score) add(b score) {
 	a.asked += b.asked
 	a.present += b.present
 	a.found += b.found
 	a.wrong += b.wrong
-	a.disputed += b.disputed
+	a.apart += b.apart
 }
 
 func (a score) recall() float64 {
@@ -152,7 +153,7 @@ func (s *set) judge(q *query, answer int) score {
 	if q.optional {
 		switch {
 		case right:
-			sc.disputed = 1
+			sc.apart = 1
 		case answer >= 0:
 			sc.wrong = 1
 		}
@@ -170,11 +171,26 @@ func (s *set) judge(q *query, answer int) score {
 	return sc
 }
 
-// The kinds of queries that lack what the operation requires (D-05): they are answered with nobody, and counted apart.
+// The kinds of queries that lack what HRex Patient Demographics requires (D-05): nobody has to be found for them, and they are
+// counted apart.
 const (
 	noBirthDate = "no birth date (D-05)"
 	noName      = "no family name (D-05)"
+	noGivenName = "no given name (D-05)"
 )
+
+// lacking returns the kind of a query that lacks what is required, "" when it lacks nothing.
+func lacking(d *fhir.Demographics, p *match.Person) string {
+	switch {
+	case p.BirthDate == nil:
+		return noBirthDate
+	case len(p.Families) == 0:
+		return noName
+	case !slices.ContainsFunc(d.Names, func(n fhir.HumanName) bool { return len(n.Given) > 0 }):
+		return noGivenName
+	}
+	return ""
+}
 
 // run asks everything, with the card or without, and returns the scores by kind.
 func (s *set) run(withCard bool) map[string]score {
@@ -187,10 +203,8 @@ func (s *set) run(withCard bool) map[string]score {
 		}
 		kind := q.kind
 		asked := *q
-		if p.BirthDate == nil {
-			kind, asked.optional = noBirthDate, true
-		} else if len(p.Families) == 0 {
-			kind, asked.optional = noName, true
+		if lack := lacking(&q.patient, &p); lack != "" && !s.unflagged {
+			kind, asked.optional = lack, true
 		}
 		d := s.model.Decide(p, s.candidates(&p))
 		answer := -1
@@ -213,7 +227,7 @@ func total(by map[string]score) score {
 }
 
 func printTable(w io.Writer, title string, by map[string]score) {
-	fmt.Fprintf(w, "%-34s %8s %8s %6s %9s %9s %7s %9s\n", title, "asked", "present", "wrong", "precision", "recall", "F1", "disputed")
+	fmt.Fprintf(w, "%-34s %8s %8s %6s %9s %9s %7s %9s\n", title, "asked", "present", "wrong", "precision", "recall", "F1", "apart")
 	for _, kind := range sortedKeys(by) {
 		printScore(w, "  "+kind, by[kind])
 	}
@@ -221,14 +235,14 @@ func printTable(w io.Writer, title string, by map[string]score) {
 }
 
 func printScore(w io.Writer, name string, sc score) {
-	fmt.Fprintf(w, "%-34s %8d %8d %6d %9.4f %9.4f %7.4f %9s\n", strings.TrimRight(name, " "), sc.asked, sc.present, sc.wrong, sc.precision(), sc.recall(), sc.f1(), disputed(sc))
+	fmt.Fprintf(w, "%-34s %8d %8d %6d %9.4f %9.4f %7.4f %9s\n", strings.TrimRight(name, " "), sc.asked, sc.present, sc.wrong, sc.precision(), sc.recall(), sc.f1(), apart(sc))
 }
 
-func disputed(sc score) string {
-	if sc.disputed == 0 {
+func apart(sc score) string {
+	if sc.apart == 0 {
 		return ""
 	}
-	return fmt.Sprint(sc.disputed)
+	return fmt.Sprint(sc.apart)
 }
 
 // Options say what to measure.

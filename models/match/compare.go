@@ -24,6 +24,7 @@ type comparison struct {
 	order      bool // they are different ones of a multiple birth
 	verified   bool // the member id that agrees is one person's for certain
 	multiple   bool // one of them is known to be a twin
+	crossed    bool // the given name of one is the family name of the other, and the other names are others
 }
 
 // compare holds p against m. shared tells the identifier values that more than one candidate has.
@@ -31,6 +32,9 @@ func (md *Model) compare(p, m *Person, shared map[string]bool) comparison {
 	var c comparison
 	md.compareNames(p, m, &c)
 	c.found[Birth] = md.compareBirth(p, m, &c)
+	if c.found[Given].Level == Exact && c.found[Birth].Level != Missing && !c.generation {
+		c.found[Given].Relative = namesakeOfAge
+	}
 	if p.Gender != "" && m.Gender != "" && p.Gender != "other" && m.Gender != "other" {
 		c.set(md, Gender, levelIf(p.Gender == m.Gender))
 		c.personal(Gender)
@@ -50,6 +54,10 @@ func (md *Model) compare(p, m *Person, shared map[string]bool) comparison {
 	c.set(md, Period, comparePeriods(p.Periods, m.Periods))
 	return c
 }
+
+// namesakeOfAge is the weight of a given name against relatives who are no generation apart. Relatives are called the same
+// after each other; brothers, sisters and spouses are not.
+const namesakeOfAge = 13
 
 func levelIf(same bool) Level {
 	if same {
@@ -76,9 +84,13 @@ func (md *Model) compareNames(p, m *Person, c *comparison) {
 		given.bits, given.twin = md.bits[Given][Swapped], 9
 		family = Finding{Level: Swapped, Bits: md.bits[Family][Swapped]}
 	}
-	if given.first == Conflict && family.Level == Missing && halfExchanged(p, m) {
+	switch {
+	case given.first != Conflict || family.Level != Missing && family.Level != Conflict || !halfExchanged(p, m):
+	case family.Level == Missing:
 		given.first, given.middle = Swapped, Missing
 		given.bits, given.twin = md.bits[Given][Swapped], 9
+	default:
+		c.crossed = true
 	}
 	c.found[Given] = Finding{given.first, given.bits, given.twin, given.twin}
 	c.found[Family] = family
@@ -106,13 +118,20 @@ func exchanged(p, m *Person) bool {
 	return false
 }
 
-// crossSlips compares a given name, whole or its first, with a family name.
+// crossSlips compares given names with a family name: all of them, or those that come first. What comes after them may be a
+// middle name that stayed where it was.
 func crossSlips(given, family string) int {
 	family = solid(family)
-	return min(slips(solid(given), family), slips(FirstGiven(given), family))
+	least := slips(solid(given), family)
+	for i := range len(given) {
+		if given[i] == ' ' && least > 0 {
+			least = min(least, slips(solid(given[:i]), family))
+		}
+	}
+	return least
 }
 
-// halfExchanged reports whether one has no family name, and its given name is the family name of the other.
+// halfExchanged reports whether the given name of one is the family name of the other.
 func halfExchanged(p, m *Person) bool {
 	in := func(givens, families []string) bool {
 		return slices.ContainsFunc(givens, func(g string) bool {

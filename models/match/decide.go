@@ -244,7 +244,7 @@ func (md *Model) judge(p, m *Person, c *comparison) Verdict {
 	veto(c.generation && level(National) != Exact, ReasonGeneration)
 	v.barred = len(v.Vetoes) > 0
 
-	veto(uncorroborated(c), ReasonUncorroborated)
+	veto(uncorroborated(c) && !md.alone(c), ReasonUncorroborated)
 	if level(Given) == Missing {
 		veto(!(level(National) == Exact || level(MemberID) == Exact && c.verified && !c.multiple || namedByEmail(p, m, c)), ReasonGivenWeak)
 	}
@@ -278,7 +278,7 @@ func (c *comparison) outvotes(adult bool) bool {
 	if c.multiple || level(Gender) == Conflict || level(Suffix) == Conflict {
 		return false
 	}
-	if (level(Given) == Conflict || c.otherName()) && (level(Family) == Conflict || level(Family) == Missing) {
+	if (level(Given) == Conflict || c.otherName()) && (level(Family) == Conflict || level(Family) == Missing) && !c.crossed {
 		return false // neither name is the member's: somebody else holds the numbers
 	}
 	if level(National) == Exact && level(MemberID) == Exact && c.verified {
@@ -287,8 +287,11 @@ func (c *comparison) outvotes(adult bool) bool {
 	contact := level(Postal) == Exact || level(Postal) == Slip || level(Phone) == Exact || level(Email) == Exact || level(Email) == Slip
 	family := level(Family) != Conflict && level(Family) != Missing
 	switch {
-	case level(Given) == Conflict, c.otherName():
+	case level(Given) == Conflict:
 		return level(Birth) == Exact && contact && (adult || level(National) == Exact)
+	case c.otherName():
+		near := level(Birth) == Near || level(Birth) == Slip || level(Birth) == Swapped
+		return (level(Birth) == Exact && (adult || level(National) == Exact) || near && level(National) == Exact) && contact
 	case c.generation && level(National) != Exact: // a child who bears the name, with the parent's card
 		return false
 	case level(Birth) == Conflict || level(Birth) == Missing:
@@ -358,6 +361,26 @@ func uncorroborated(c *comparison) bool {
 		return true
 	}
 	return !inFull(c)
+}
+
+// alone reports whether nobody else in the country is likely to be called so and born on the day: then somebody may have
+// moved, and have another telephone. It takes a roster that tells how common names are. That names go together, and are not
+// drawn by themselves, is allowed for.
+func (md *Model) alone(c *comparison) bool {
+	const country, together, enough = 28.4, 3., 10_000 // 340 million people; bits; members
+	if md.Members < enough || !inFull(c) {
+		return false
+	}
+	for _, f := range []Field{MemberID, SubscriberID, National} {
+		if c.found[f].Level == Conflict {
+			return false
+		}
+	}
+	bits := 0.
+	for _, f := range []Field{Given, Middle, Family, Birth, Gender} {
+		bits += c.found[f].Bits
+	}
+	return bits >= country+together+certainty
 }
 
 // inFull reports whether the demographics leave nothing open.

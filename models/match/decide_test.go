@@ -86,27 +86,36 @@ func TestDecide(t *testing.T) {
 		want   Reason
 		member byte // the index in roster + 1, 0 for none
 	}{
-		"subscriber number and names": {pat("Smith", "Mary Ann", "female", familyID), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonMatched, 1},
-		"member id":                   {pat("Smith", "Mary", "female", member1).nowhere(), []Person{pat("Smith", "Mary", "female", member1, familyID)}, ReasonMatched, 1},
-		"dependant in another form":   {pat("Smith", "Mary", "female", ID{models.CardMemberID, "W12345671"}), []Person{pat("Smith", "Mary", "female", member1, familyID)}, ReasonMatched, 1},
-		"member id in the other slot": {pat("Smith", "Mary", "", ID{models.CardSubscriber, "W123456701"}), []Person{pat("Smith", "Mary", "", member1)}, ReasonMatched, 1},
-		"nobody there":                {pat("Smith", "Mary", "female", familyID), nil, ReasonNoCandidate, 0},
-		"former family name":          {pat("Jones", "Mary", "female", familyID).also("smith"), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonMatched, 1},
-		"changed family name":         {pat("Jones", "Mary", "female", familyID), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonMatched, 1},
-		"half of a double name":       {pat("Smith-Jones", "Mary", "female", familyID), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonMatched, 1},
-		"a slip in the family name":   {pat("Smiht", "Mary", "female", familyID), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonMatched, 1},
-		"given and family exchanged":  {pat("Mary", "Smith", "female", familyID), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonMatched, 1},
-		"a slip in the birth date":    {pat("Smith", "Mary", "female", familyID).born(1820), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonMatched, 1},
-		"another birth date":          {pat("Smith", "Mary", "female", familyID).born(4000), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonBirthDate, 0},
-		"our birth date not known":    {pat("Smith", "Mary", "female", familyID), []Person{{Families: []string{"smith"}, Givens: []string{"mary"}, IDs: []ID{familyID}}}, ReasonBirthDate, 0},
-		"birth date not submitted":    {Person{Families: []string{"smith"}, Givens: []string{"mary"}, IDs: []ID{member1}}, []Person{pat("Smith", "Mary", "", member1)}, ReasonIncomplete, 0},
-		"no name":                     {Person{BirthDate: new(int32(1819)), IDs: []ID{member1}}, []Person{pat("Smith", "Mary", "", member1)}, ReasonIncomplete, 0},
-		"gender differs":              {pat("Smith", "Robin", "male", familyID), []Person{pat("Smith", "Robin", "female", familyID)}, ReasonGender, 0},
-		"gender unknown":              {pat("Smith", "Robin", "", familyID), []Person{pat("Smith", "Robin", "female", familyID)}, ReasonMatched, 1},
-		"gender other":                {pat("Smith", "Robin", "other", familyID), []Person{pat("Smith", "Robin", "female", familyID)}, ReasonMatched, 1},
-		"none of the identifiers":     {pat("Smith", "Mary", "female", ID{models.CardSubscriber, "K9999999"}).moved(), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonIdentifier, 0},
-		"moved, without a card":       {pat("Smith", "Mary", "female").moved(), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonUncorroborated, 0},
-		"a digit of the member id":    {pat("Smith", "Mary", "female", ID{models.CardMemberID, "W123956701"}), []Person{pat("Smith", "Mary", "female", member1)}, ReasonMatched, 1},
+		"subscriber number and names":  {pat("Smith", "Mary Ann", "female", familyID), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonMatched, 1},
+		"member id":                    {pat("Smith", "Mary", "female", member1).nowhere(), []Person{pat("Smith", "Mary", "female", member1, familyID)}, ReasonMatched, 1},
+		"dependant in another form":    {pat("Smith", "Mary", "female", ID{models.CardMemberID, "W12345671"}), []Person{pat("Smith", "Mary", "female", member1, familyID)}, ReasonMatched, 1},
+		"member id in the other slot":  {pat("Smith", "Mary", "", ID{models.CardSubscriber, "W123456701"}), []Person{pat("Smith", "Mary", "", member1)}, ReasonMatched, 1},
+		"nobody there":                 {pat("Smith", "Mary", "female", familyID), nil, ReasonNoCandidate, 0},
+		"former family name":           {pat("Jones", "Mary", "female", familyID).also("smith"), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonMatched, 1},
+		"changed family name":          {pat("Jones", "Mary", "female", familyID), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonMatched, 1},
+		"half of a double name":        {pat("Smith-Jones", "Mary", "female", familyID), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonMatched, 1},
+		"a slip in the family name":    {pat("Smiht", "Mary", "female", familyID), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonMatched, 1},
+		"given and family exchanged":   {pat("Mary", "Smith", "female", familyID), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonMatched, 1},
+		"exchanged, but the middle":    {pat("Mary", "Smith Jane", "female", familyID), []Person{pat("Smith", "Mary Jane", "female", familyID)}, ReasonMatched, 1},
+		"exchanged, a name of two":     {pat("Mary", "Smith Jones Ann", "female", familyID), []Person{pat("Smith Jones", "Mary Ann", "female", familyID)}, ReasonMatched, 1},
+		"first and middle, a slip":     {pat("Smith", "Stephen Justtin", "male", familyID), []Person{pat("Smith", "Justin Stephen", "male", familyID)}, ReasonMatched, 1},
+		"cut short":                    {pat("Smith", "Barb", "female", familyID), []Person{pat("Smith", "Barbara", "female", familyID)}, ReasonMatched, 1},
+		"cut short to another name":    {pat("Smith", "Anna", "female", familyID), []Person{pat("Smith", "Annabelle", "female", familyID)}, ReasonGiven, 0},
+		"born near, nothing personal":  {pat("Smith", "Mary", "", familyID).born(parentBorn + 9), []Person{pat("Smith", "Mary", "", familyID)}, ReasonMatched, 1},
+		"another name, born near":      {pat("Smith", "Sara", "female", social).born(parentBorn + 150), []Person{pat("Smith", "Ara", "female", social)}, ReasonMatched, 1},
+		"half exchanged, two cards":    {pat("Brody", "Smith", "male", member1, social, familyID), []Person{pat("Smith", "John", "male", member1, social, familyID)}, ReasonMatched, 1},
+		"half exchanged, the family's": {pat("Brody", "Smith", "male", familyID), []Person{pat("Smith", "John", "male", familyID)}, ReasonGiven, 0},
+		"a slip in the birth date":     {pat("Smith", "Mary", "female", familyID).born(1820), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonMatched, 1},
+		"another birth date":           {pat("Smith", "Mary", "female", familyID).born(4000), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonBirthDate, 0},
+		"our birth date not known":     {pat("Smith", "Mary", "female", familyID), []Person{{Families: []string{"smith"}, Givens: []string{"mary"}, IDs: []ID{familyID}}}, ReasonBirthDate, 0},
+		"birth date not submitted":     {Person{Families: []string{"smith"}, Givens: []string{"mary"}, IDs: []ID{member1}}, []Person{pat("Smith", "Mary", "", member1)}, ReasonIncomplete, 0},
+		"no name":                      {Person{BirthDate: new(int32(1819)), IDs: []ID{member1}}, []Person{pat("Smith", "Mary", "", member1)}, ReasonIncomplete, 0},
+		"gender differs":               {pat("Smith", "Robin", "male", familyID), []Person{pat("Smith", "Robin", "female", familyID)}, ReasonGender, 0},
+		"gender unknown":               {pat("Smith", "Robin", "", familyID), []Person{pat("Smith", "Robin", "female", familyID)}, ReasonMatched, 1},
+		"gender other":                 {pat("Smith", "Robin", "other", familyID), []Person{pat("Smith", "Robin", "female", familyID)}, ReasonMatched, 1},
+		"none of the identifiers":      {pat("Smith", "Mary", "female", ID{models.CardSubscriber, "K9999999"}).moved(), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonIdentifier, 0},
+		"moved, without a card":        {pat("Smith", "Mary", "female").moved(), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonUncorroborated, 0},
+		"a digit of the member id":     {pat("Smith", "Mary", "female", ID{models.CardMemberID, "W123956701"}), []Person{pat("Smith", "Mary", "female", member1)}, ReasonMatched, 1},
 
 		"spouse on the same number":     {pat("Smith", "John", "male", familyID), []Person{pat("Smith", "Mary", "female", familyID), pat("Smith", "John", "male", familyID)}, ReasonMatched, 2},
 		"spouse, true member absent":    {pat("Smith", "John", "male", familyID), []Person{pat("Smith", "Mary", "female", familyID)}, ReasonGiven, 0},
@@ -120,6 +129,9 @@ func TestDecide(t *testing.T) {
 		"twin of nearly the same":      {pat("Smith", "Marie", "female", familyID).born(childBorn), []Person{pat("Smith", "Maria", "female", familyID).born(childBorn)}, ReasonGivenWeak, 0},
 		"twin known to be one":         {pat("Smith", "Jayln", "male", familyID).born(childBorn).twin(), []Person{pat("Smith", "Jaylen", "male", familyID).born(childBorn)}, ReasonGivenWeak, 0},
 		"of nearly the same, his card": {pat("Smith", "Angelica", "female", member1, familyID).born(childBorn), []Person{pat("Smith", "Angelina", "female", member1, familyID).born(childBorn)}, ReasonGivenWeak, 0},
+		"garbled, the family's card":   {pat("Smith", "Felipzabeth", "female", familyID).born(childBorn), []Person{pat("Smith", "Elizabeth", "female", familyID).born(childBorn)}, ReasonMatched, 1},
+		"garbled, known to be a twin":  {pat("Smith", "Felipzabeth", "female", familyID).born(childBorn).twin(), []Person{pat("Smith", "Elizabeth", "female", familyID).born(childBorn)}, ReasonGivenWeak, 0},
+		"rare names that rhyme":        {pat("Smith", "Jaylin", "male", familyID).born(childBorn), []Person{pat("Smith", "Jaylon", "male", familyID).born(childBorn)}, ReasonGivenWeak, 0},
 		"twins without a card":         {pat("Smith", "", "female").born(childBorn), []Person{pat("Smith", "Eve", "female", familyID).born(childBorn)}, ReasonGivenWeak, 0},
 		"the other member id":          {pat("Smith", "Ann", "female", member2, familyID), []Person{pat("Smith", "Ann", "female", member1, familyID)}, ReasonDependent, 0},
 		"the other, family not known":  {pat("Smith", "Ann", "female", member2), []Person{pat("Smith", "Ann", "female", member1)}, ReasonDependent, 0},
@@ -162,6 +174,33 @@ func TestDecide(t *testing.T) {
 			require.Equal(t, got.Matched, got.Grade == GradeMatch)
 		})
 	}
+}
+
+// TestNobodyElseIsCalledSo asks for somebody who has moved and has no card: on a roster that tells how common names are, a name
+// that nobody else in the country can be expected to have with that birth date is enough.
+func TestNobodyElseIsCalledSo(t *testing.T) {
+	t.Parallel()
+	learned := func(members int64) *Model {
+		md := model()
+		md.Members = members
+		md.Givens = map[uint64]int32{TermHash("zebulon"): 1, TermHash("mary"): int32(members / 50)}
+		md.Families = map[uint64]int32{TermHash("quillfeather"): 1, TermHash("smith"): int32(members / 100)}
+		return md
+	}
+	rare, common := pat("Quillfeather", "Zebulon", "male"), pat("Smith", "Mary", "female")
+	ask := func(md *Model, p, m Person) Reason { return md.Decide(p, roster(m)).Reason }
+	large := learned(100_000)
+	require.Equal(t, ReasonMatched, ask(large, rare.moved(), rare))
+	require.Equal(t, ReasonUncorroborated, ask(large, common.moved(), common))
+	require.Equal(t, ReasonUncorroborated, ask(learned(1000), rare.moved(), rare), "a small roster does not tell")
+	require.Equal(t, ReasonUncorroborated, ask(model(), rare.moved(), rare), "nor does none")
+	for what, p := range map[string]Person{
+		"a slip in the name": pat("Quilfeather", "Zebulon", "male").moved(), "a slip in the birth date": rare.born(1820).moved(), "no gender": pat("Quillfeather", "Zebulon", "").moved(),
+	} {
+		require.NotEqual(t, ReasonMatched, ask(large, p, rare), what)
+	}
+	card := pat("Quillfeather", "Zebulon", "male", ID{models.CardMemberID, "K99999999"}).moved()
+	require.Equal(t, ReasonIdentifier, ask(large, card, pat("Quillfeather", "Zebulon", "male", member1)), "the card of another")
 }
 
 // TestExplain holds an explanation against the decision, and that it tells nothing of the people.

@@ -29,6 +29,15 @@ func (md *Model) agreeGiven(as, bs []string) givenAgreement {
 	return best
 }
 
+// garbled is the weight of a given name and what is two slips from it and nobody's name. One in sixty records of a person is
+// so. Of a twin it takes a name that one in forty has, which is near this one by chance besides, or a name that was garbled as
+// well, and happens to come near: together about one in three thousand.
+const garbled = 5
+
+// rhyme is how much likelier, in bits, a twin is to have a name that is nearly the other's than any name. What is nearly a name
+// and is a name itself never tells twins apart.
+const rhyme = 3
+
 // weighGiven gives an agreement its weights: against strangers, and against brothers and sisters, who are seldom called
 // the same and often nearly so.
 func (md *Model) weighGiven(g *givenAgreement) {
@@ -40,14 +49,24 @@ func (md *Model) weighGiven(g *givenAgreement) {
 		g.bits = md.exactBits(Given, g.a)
 		g.twin = 9
 	case Nickname:
-		g.bits = md.apartBits(Given, g.a, g.b, nicknameRate, 0, 8)
+		rate := nicknameRate
+		if areCousins(g.a, g.b) {
+			rate = cousinRate
+		}
+		g.bits = md.apartBits(Given, g.a, g.b, rate, 0, 8)
 		g.twin = min(g.bits, 6)
 	case Slip:
 		g.bits = md.apartBits(Given, g.a, g.b, slipRate, -4, 7)
 		g.twin = g.bits
+		if md.named(g.a) == md.named(g.b) {
+			g.twin = min(g.bits-rhyme, 2)
+		}
 	case Near:
 		g.bits = md.apartBits(Given, g.a, g.b, nearRate, -5, 4)
-		g.twin = min(g.bits, 3)
+		g.twin = min(g.bits, 2)
+		if md.named(g.a) != md.named(g.b) {
+			g.bits, g.twin = garbled, garbled
+		}
 	case Part:
 		g.bits = max(0, md.exactBits(Given, g.a)-5)
 		g.twin = min(g.bits, 2)
@@ -89,8 +108,11 @@ func agreeNames(a, b []string) givenAgreement {
 	switch {
 	case len(a) > 1 && sameWords(a, b) && slices.ContainsFunc(a, isWhole):
 		return agreed(Swapped, Missing, a[0], a[0])
-	case isNickname(a[0], b[0]):
+	case isNickname(a[0], b[0]), isClipped(a[0], b[0]):
 		return agreed(Nickname, rest, a[0], b[0])
+	}
+	if x, y, ok := exchangedSlip(a, b); ok {
+		return agreed(Slip, Missing, x, y)
 	}
 	// Known by the middle name: the only name there is one of the later ones here.
 	if len(a) == 1 && isIn(a[0], b) || len(b) == 1 && isIn(b[0], a) {
@@ -107,7 +129,7 @@ func agreeNames(a, b []string) givenAgreement {
 	switch n := slips(a[0], b[0]); {
 	case n == 1 && shorter >= 3:
 		return agreed(Slip, rest, a[0], b[0])
-	case n == 2 && shorter >= 5:
+	case n == 2 && shorter >= 4:
 		return agreed(Near, rest, a[0], b[0])
 	}
 	// One of the two may have been written together, with a slip (Maryan, Mary Ann), or cut short.
@@ -115,6 +137,19 @@ func agreeNames(a, b []string) givenAgreement {
 		return agreed(Slip, Missing, strings.Join(a, ""), strings.Join(b, ""))
 	}
 	return agreed(Conflict, Missing, a[0], b[0])
+}
+
+// exchangedSlip returns the words that a slip parts, of two given names that are in another order besides.
+func exchangedSlip(a, b []string) (x, y string, ok bool) {
+	if len(a) != 2 || len(b) != 2 {
+		return "", "", false
+	}
+	for i := range a {
+		if x, y = a[i], b[1-i]; a[1-i] == b[i] && min(len(x), len(y)) >= 4 && slips(x, y) == 1 {
+			return x, y, true
+		}
+	}
+	return "", "", false
 }
 
 // cutFirst takes the first given name off both, if it is the same. It may be one word here and several there: Maryann and

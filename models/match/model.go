@@ -169,6 +169,7 @@ const (
 	slipRate     = .0005 // a certain slip: five in a hundred records have one, and there are about a hundred to make
 	nearRate     = .00002
 	nicknameRate = .017 // a certain short form
+	cousinRate   = .002 // another short form of the same name, both being names of their own
 	priorNames   = 200  // how many made-up members stand for the names that a roster does not hold
 )
 
@@ -177,14 +178,15 @@ func priorShare(f Field, word string) float64 {
 	if f == Family {
 		return .0002
 	}
-	switch long := familiar()[word]; {
-	case long && len(nicknameTable()[word]) > 0 && !registered()[word]:
-		return .0005 // hardly anybody is registered under it
-	case long:
-		return .004
+	share := max(float64(bearers()[word])/1e7, rareGiven)
+	if len(nicknameTable()[word]) > 0 && !registered()[word] { // more go by it than are registered under it
+		share = max(share, .0005)
 	}
-	return .00002
+	return share
 }
+
+// rareGiven is how common a given name is taken to be that is not among those of given_names.txt.
+const rareGiven = 1e-6
 
 // share is how many people of the population have a name, as a fraction.
 func (md *Model) share(f Field, word string) float64 { return md.shareOf(f, word, 0) }
@@ -199,6 +201,11 @@ func (md *Model) shareOf(f Field, word string, less float64) float64 {
 	}
 	n := max(0, float64(terms[TermHash(word)])-less)
 	return (n + priorNames*priorShare(f, word)) / (float64(md.Members) + priorNames)
+}
+
+// named reports whether people are known to have a given name, more of them than the member who is being compared.
+func (md *Model) named(word string) bool {
+	return bearers()[word] > 0 || len(nicknameTable()[word]) > 0 || md.Givens[TermHash(word)] > 1
 }
 
 // exactBits is the weight of a name that agrees: the rarer, the more.

@@ -3,12 +3,28 @@ package match
 import (
 	_ "embed"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
 
 //go:embed nicknames.txt
 var nicknameText string
+
+//go:embed given_names.txt
+var givenText string
+
+// bearers is how many of ten million people in the United States have a given name, for the names that more than a few have.
+var bearers = sync.OnceValue(func() map[string]int32 {
+	table := make(map[string]int32, 16_000)
+	for line := range strings.Lines(givenText) {
+		name, count, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if n, err := strconv.ParseInt(count, 10, 32); err == nil {
+			table[name] = int32(n)
+		}
+	}
+	return table
+})
 
 // nicknameTable maps a short form to the names it is short for.
 var nicknameTable = sync.OnceValue(func() map[string][]string {
@@ -25,32 +41,27 @@ var nicknameTable = sync.OnceValue(func() map[string][]string {
 	return table
 })
 
-// familiar holds every name of the nickname table: names that people have, as against what a slip makes of one.
-var familiar = sync.OnceValue(func() map[string]bool {
-	names := map[string]bool{}
-	for short, longs := range nicknameTable() {
-		names[short] = true
-		for _, long := range longs {
-			names[long] = true
-		}
-	}
-	return names
-})
-
 // isNickname reports whether one name is short for the other, or both are short for the same (Liz and Beth).
 func isNickname(a, b string) bool {
-	table := nicknameTable()
-	as, bs := table[a], table[b]
-	if slices.Contains(as, b) {
-		return true
+	return isShortFor(a, b) || isShortFor(b, a) || slices.ContainsFunc(nicknameTable()[a], func(long string) bool { return isShortFor(b, long) })
+}
+
+func isShortFor(short, long string) bool { return slices.Contains(nicknameTable()[short], long) }
+
+// areCousins reports whether two short forms of one name are names of their own, and neither is short for the other: Marie and
+// Maria may well be sisters.
+func areCousins(a, b string) bool {
+	return !isShortFor(a, b) && !isShortFor(b, a) && isCommon(a) && isCommon(b)
+}
+
+// isCommon reports whether one in ten thousand people or more has the given name.
+func isCommon(name string) bool { return bearers()[name] >= 1000 }
+
+// isClipped reports whether one is the front of the other, and hardly anybody's whole name: Barb of Barbara.
+func isClipped(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
 	}
-	if slices.Contains(bs, a) {
-		return true
-	}
-	for _, x := range as {
-		if slices.Contains(bs, x) {
-			return true
-		}
-	}
-	return false
+	const seldom, oftener = 500, 20
+	return len(a) >= 4 && len(b) >= len(a)+2 && strings.HasPrefix(b, a) && bearers()[a] < seldom && bearers()[b] >= oftener*max(1, bearers()[a])
 }

@@ -1,6 +1,7 @@
 package match
 
 import (
+	"maps"
 	"slices"
 	"testing"
 
@@ -221,6 +222,31 @@ func TestFamilyEvidenceNeverMatches(t *testing.T) {
 		}
 		require.False(t, md.Decide(p, roster(m)).Matched)
 	})
+}
+
+// TestNamesThatRhymeAreTwins asks for somebody by a name that is a slip or two from a member's, and a name that people have, with
+// all that a family shares.
+func TestNamesThatRhymeAreTwins(t *testing.T) {
+	t.Parallel()
+	md := model()
+	names := slices.Sorted(maps.Keys(bearers()))
+	rhymes := 0
+	for i, a := range names {
+		if i%19 != 0 {
+			continue
+		}
+		m := pat("Smith", a, "female", familyID).born(childBorn)
+		for _, b := range names {
+			if n := slips(a, b); n == 0 || n > 2 || isNickname(a, b) || isClipped(a, b) {
+				continue
+			}
+			rhymes++
+			p := m
+			p.Givens = []string{b}
+			require.False(t, md.Decide(p, roster(m)).Matched, "%s and %s", a, b)
+		}
+	}
+	require.Greater(t, rhymes, 3000)
 }
 
 // TestMatchRests takes a match apart: what is promised holds of it.
