@@ -23,29 +23,22 @@ func (p *Person) Keys() []int64 {
 		born := civilOf(*p.BirthDate)
 		low, high := min(born.month, born.day), max(born.month, born.day)
 		day := strconv.Itoa(born.year) + "." + strconv.Itoa(low) + "." + strconv.Itoa(high) // the same for day and month swapped
-		year, anniversary := strconv.Itoa(born.year), strconv.Itoa(low)+"."+strconv.Itoa(high)
-		families, givens := p.familySounds(), p.givenSounds()
+		families, givens := p.familySounds(), p.firstSounds()
 		// Given and family names are not told apart here: they are often exchanged.
 		for _, n := range appendAll(families, givens) {
 			for _, sex := range p.sexes() {
 				k.add("nd", n, day, sex)
 			}
 		}
-		// Both names, and all of the date but the part that may be wrong: the tens or the last digit of the year, the day, the month.
-		for _, f := range families {
-			for _, g := range givens {
-				k.add("fga", f, g, anniversary, strconv.Itoa(born.year%10))
-				k.add("fgb", f, g, anniversary, strconv.Itoa(born.year/10))
-				k.add("fgm", f, g, year, strconv.Itoa(born.month))
-				k.add("fgd", f, g, year, strconv.Itoa(born.day))
-			}
-		}
 		for _, a := range p.Addresses {
 			if a.Zip != "" {
 				k.add("zd", a.Zip, day)
-			}
-			if a.Number != "" && a.Street != "" {
-				k.add("sy", a.Number, sound(solid(a.Street)), year)
+				// Both names and the place, where the birth date may be wrong.
+				for _, f := range families {
+					for _, g := range givens {
+						k.add("nnz", min(f, g), max(f, g), a.Zip)
+					}
+				}
 			}
 		}
 	}
@@ -107,19 +100,11 @@ func (p *Person) familySounds() []string {
 	return out
 }
 
-// givenSounds returns how the given names sound: the first and the second of each name, and both run together.
-func (p *Person) givenSounds() []string {
+// firstSounds returns how the first given name of each name sounds.
+func (p *Person) firstSounds() []string {
 	var out []string
 	for _, g := range p.Givens {
-		words := strings.Fields(g)
-		for i, w := range words[:min(2, len(words))] {
-			if isWhole(w) || i == 0 {
-				out = appendNew(out, sound(w))
-			}
-		}
-		if len(words) > 1 && isWhole(words[1]) {
-			out = appendNew(out, sound(words[0]+words[1]))
-		}
+		out = appendNew(out, sound(FirstGiven(g)))
 	}
 	return out
 }
