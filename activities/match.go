@@ -144,32 +144,44 @@ type submitted struct {
 
 // submissions reads a slice of the stored request. What cannot be understood has its outcome at once: nobody is matched.
 func (a *Activities) submissions(ctx context.Context, params models.MatchParams, slice store.Slice) ([]submitted, error) {
+	people := make([]submitted, 0, slice.Members)
+	err := a.eachBundle(ctx, params, slice, func(line []byte) error {
+		p, err := readSubmission(line)
+		if err != nil {
+			return err
+		}
+		p.outcome.Idx = int32(slice.First + len(people))
+		people = append(people, p)
+		return nil
+	})
+	return people, err
+}
+
+// eachBundle reads the MemberBundles of a slice of the stored request. A line is good until fn returns.
+func (a *Activities) eachBundle(ctx context.Context, params models.MatchParams, slice store.Slice, fn func(line []byte) error) error {
 	body, err := a.Files.ReadRange(ctx, params.BlobKey, slice.Offset, slice.Length)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer body.Close()
-	people := make([]submitted, 0, slice.Members)
 	in := fhir.NewReader(body, models.MaxMemberBundle)
-	for {
+	n := 0
+	for ; ; n++ {
 		_, line, err := in.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read the stored request: %w", err)
+			return fmt.Errorf("read the stored request: %w", err)
 		}
-		p, err := readSubmission(line)
-		if err != nil {
-			return nil, err
+		if err := fn(line); err != nil {
+			return err
 		}
-		p.outcome.Idx = int32(slice.First + len(people))
-		people = append(people, p)
 	}
-	if len(people) != slice.Members {
-		return nil, fmt.Errorf("slice %d: %d members stored, %d read", slice.Slice, slice.Members, len(people))
+	if n != slice.Members {
+		return fmt.Errorf("slice %d: %d members stored, %d read", slice.Slice, slice.Members, n)
 	}
-	return people, nil
+	return nil
 }
 
 // readSubmission reads one MemberBundle. Its structure was checked at kick-off; content that makes no sense costs the one

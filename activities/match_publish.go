@@ -2,21 +2,18 @@ package activities
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
-	"go.temporal.io/sdk/activity"
 
 	"pdexbulk/models"
+	"pdexbulk/models/blob"
 	"pdexbulk/models/fhir"
-	"pdexbulk/models/match"
 	"pdexbulk/models/segment"
 	"pdexbulk/models/store"
 )
@@ -29,8 +26,7 @@ const (
 )
 
 // PublishMatch checks that everybody has an outcome and writes the Groups: once as Group lines, once in one Parameters
-// line, and the matched one for reading by its id. The request is streamed once for each list a Group has, so memory does
-// not grow with it. What attempts wrote that were cut off before they could publish it is deleted.
+// line, and the matched one for reading by its id. What attempts wrote that were cut off before they could publish it is deleted.
 func (a *Activities) PublishMatch(ctx context.Context, jobID string) (*Published, error) {
 	out, err := a.publishMatch(ctx, jobID)
 	if err != nil {
@@ -62,8 +58,17 @@ func (a *Activities) publishMatch(ctx context.Context, jobID string) (*Published
 	if life := kind.life(a.GroupLife); life > 0 {
 		r.ends = new(r.at.Truncate(time.Second).Add(life))
 	}
-	if err := r.write(ctx, acc); err != nil {
-		return nil, errors.Join(err, r.discard(ctx))
+	drafts, err := r.draft(ctx, acc)
+	defer beat(ctx)() // from here on it is copying, and one transaction
+	if err == nil {
+		err = r.write(ctx, drafts)
+	}
+	if err != nil {
+		err = errors.Join(err, r.discard(ctx))
+		if out, told := a.published(ctx, jobID); told == nil {
+			return out, nil // by an earlier attempt, which has taken the files of this one for left behind
+		}
+		return nil, err
 	}
 	now := a.now()
 	expires := now.Add(a.Retention)
@@ -111,8 +116,8 @@ type matchResult struct {
 	files    []models.JobFile
 }
 
-func (r *matchResult) write(ctx context.Context, acc models.Accounting) error {
-	r.groupKey = "groups/" + r.job.ID + "/" + models.NewID()
+// write makes the files of the drafts.
+func (r *matchResult) write(ctx context.Context, drafts []*draft) error {
 	groups, err := r.open(ctx, r.prefix+"/Group")
 	if err != nil {
 		return err
@@ -123,51 +128,39 @@ func (r *matchResult) write(ctx context.Context, acc models.Accounting) error {
 		return err
 	}
 	defer whole.w.Abort()
-	matched, err := r.a.Files.Create(ctx, r.groupKey)
-	if err != nil {
-		return err
-	}
-	defer matched.Abort()
-
-	repeated, err := r.repeated(ctx)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(whole.s, `{"resourceType":"Parameters","meta":{"profile":["%s"]},"parameter":[`, r.kind.outProfile)
-	counts := map[string]int64{store.OutcomeMatched: acc.Matched, store.OutcomeNoMatch: acc.Unmatched, store.OutcomeConstrained: acc.Constrained}
-	for i, b := range r.kind.buckets {
-		if counts[b.outcome] == 0 && b.outcome != store.OutcomeMatched {
-			continue // BK-02, BK-03: only the matched Group is always there
-		}
-		sep, out := ",", io.MultiWriter(groups.s, whole.s)
-		if i == 0 {
-			sep, out = "", io.MultiWriter(groups.s, whole.s, matched)
-		}
-		fmt.Fprintf(whole.s, `%s{"name":"%s","resource":`, sep, b.parameter)
-		if err := r.group(ctx, out, b, counts[b.outcome], repeated); err != nil {
+	whole.text(`{"resourceType":"Parameters","meta":{"profile":["` + r.kind.outProfile + `"]},"parameter":[`)
+	sep := ""
+	for _, d := range drafts {
+		pieces, err := r.group(d)
+		if err != nil {
 			return err
 		}
-		io.WriteString(whole.s, "}")   //nolint:errcheck // a Stream keeps its error for Finish
-		io.WriteString(groups.s, "\n") //nolint:errcheck // as above
+		if d.outcome == store.OutcomeMatched {
+			if err := r.keep(ctx, pieces); err != nil {
+				return err
+			}
+		}
+		whole.text(sep + `{"name":"` + d.parameter + `","resource":`)
+		if err := r.copy(ctx, pieces, groups, whole); err != nil {
+			return err
+		}
+		whole.text("}")
+		groups.text("\n")
+		sep = ","
 	}
-	io.WriteString(whole.s, "]}\n") //nolint:errcheck // as above
-	if err := matched.Commit(); err != nil {
-		return err
-	}
+	whole.text("]}\n")
 	if err := r.close(groups, "Group"); err != nil {
 		return err
 	}
 	return r.close(whole, "Parameters")
 }
 
+// resultFile is a file on the way: packed runs one after another.
 type resultFile struct {
 	key string
-	w   interface {
-		io.Writer
-		Commit() error
-		Abort()
-	}
-	s *segment.Stream
+	w   blob.Writer
+	sum segment.Sum
+	err error
 }
 
 func (r *matchResult) open(ctx context.Context, key string) (*resultFile, error) {
@@ -175,119 +168,103 @@ func (r *matchResult) open(ctx context.Context, key string) (*resultFile, error)
 	if err != nil {
 		return nil, err
 	}
-	s, err := segment.NewStream(w)
-	if err != nil {
-		w.Abort()
-		return nil, err
+	return &resultFile{key: key, w: w}, nil
+}
+
+// text packs some text. Its error shows when the file is closed.
+func (f *resultFile) text(s string) {
+	packed, sum, err := segment.PackPart(nil, []byte(s))
+	if err == nil {
+		_, err = f.w.Write(packed)
 	}
-	return &resultFile{key: key, w: w, s: s}, nil
+	f.sum, f.err = f.sum.Add(sum), errors.Join(f.err, err)
 }
 
 func (r *matchResult) close(f *resultFile, typ string) error {
-	sum, err := f.s.Finish()
-	if err != nil {
-		return err
+	if f.err != nil {
+		return f.err
 	}
 	if err := f.w.Commit(); err != nil {
 		return err
 	}
 	r.files = append(r.files, models.JobFile{
 		JobID: r.job.ID, File: len(r.files), Kind: "output", Type: typ, BlobKey: f.key, Format: models.FormatDeflate,
-		Lines: sum.Lines, RawLen: sum.RawLen, PackedLen: sum.PackedLen, CRC: int32(sum.CRC),
+		Lines: f.sum.Lines, RawLen: f.sum.RawLen, PackedLen: f.sum.PackedLen, CRC: int32(f.sum.CRC),
 	})
 	return nil
 }
 
-// one is a MemberBundle with its outcome.
-type one struct {
-	idx     int
-	outcome store.Outcome
-	bundle  match.Submission
+// piece is a stretch of a Group: text, or else the packed items of one of its lists.
+type piece struct {
+	text  string
+	items *items
 }
 
-// each streams the request and the outcomes side by side.
-func (r *matchResult) each(ctx context.Context, fn func(one) error) error {
-	body, err := r.a.Files.ReadRange(ctx, r.params.BlobKey, 0, -1)
+// group returns what the Group of a draft consists of. Lists are left out when they are empty, as FHIR demands.
+func (r *matchResult) group(d *draft) ([]piece, error) {
+	head, tail, err := r.frame(d.bucket, d.count)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer body.Close()
-	in := fhir.NewReader(body, models.MaxMemberBundle)
-	const page = 2000
-	for from := 0; from < r.params.Members; from += page {
-		activity.RecordHeartbeat(ctx, from)
-		err := r.a.Store.Outcomes(ctx, r.job.ID, from, page, func(o store.Outcome) error {
-			_, line, err := in.Next()
-			if err != nil {
-				return fmt.Errorf("read the stored request: %w", err)
+	if d.count == 0 {
+		return []piece{{text: head + tail + "}"}}, nil
+	}
+	return []piece{
+		{text: head + `,"contained":[`}, {items: &d.contained}, {text: "]" + tail + `,"member":[`}, {items: &d.members}, {text: "]}"},
+	}, nil
+}
+
+// copy adds pieces to files as they are packed.
+func (r *matchResult) copy(ctx context.Context, pieces []piece, files ...*resultFile) error {
+	writers := make([]io.Writer, len(files))
+	for i, f := range files {
+		writers[i] = f.w
+	}
+	for _, p := range pieces {
+		if p.items == nil {
+			for _, f := range files {
+				f.text(p.text)
 			}
-			x := one{idx: int(o.Idx), outcome: o}
-			if err := json.Unmarshal(line, &x.bundle); err != nil {
-				return models.Errorf(models.KindInternal, "the stored request is damaged")
-			}
-			return fn(x)
-		})
+			continue
+		}
+		in, err := r.a.Files.ReadRange(ctx, p.items.key, 0, -1)
 		if err != nil {
 			return err
 		}
+		_, err = io.Copy(io.MultiWriter(writers...), in)
+		if err := errors.Join(err, in.Close()); err != nil {
+			return fmt.Errorf("copy a list of a Group: %w", err)
+		}
+		for _, f := range files {
+			f.sum = f.sum.Add(p.items.sum)
+		}
 	}
 	return nil
 }
 
-// repeated finds the Patient ids that more than one MemberBundle has.
-func (r *matchResult) repeated(ctx context.Context) (map[string]bool, error) {
-	seen := make(map[string]bool, r.params.Members)
-	err := r.each(ctx, func(x one) error {
-		id := resourceID(x.bundle.Patient)
-		_, again := seen[id]
-		seen[id] = again
-		return nil
-	})
-	for id, again := range seen {
-		if !again {
-			delete(seen, id)
-		}
-	}
-	return seen, err
-}
-
-func resourceID(resource json.RawMessage) string {
-	var head struct {
-		ID string `json:"id"`
-	}
-	_ = json.Unmarshal(resource, &head) // it was checked at kick-off
-	return head.ID
-}
-
-// group writes one Group. First what is contained, then the members that refer to it.
-func (r *matchResult) group(ctx context.Context, w io.Writer, b bucket, count int64, repeated map[string]bool) error {
-	head, tail, err := r.frame(b, count)
+// keep writes a Group as it is read by its id: not packed.
+func (r *matchResult) keep(ctx context.Context, pieces []piece) error {
+	r.groupKey = "groups/" + r.job.ID + "/" + models.NewID()
+	w, err := r.a.Files.Create(ctx, r.groupKey)
 	if err != nil {
 		return err
 	}
-	out := &listWriter{w: w}
-	out.text(head)
-	names := newNames()
-	out.list("contained", func() error {
-		return r.each(ctx, func(x one) error {
-			if x.outcome.Outcome != b.outcome {
-				return nil
+	defer w.Abort()
+	for _, p := range pieces {
+		if p.items == nil {
+			if _, err := io.WriteString(w, p.text); err != nil {
+				return err
 			}
-			return names.contain(x, repeated, out)
-		})
-	})
-	out.text(tail)
-	names.rewind()
-	out.list("member", func() error {
-		return r.each(ctx, func(x one) error {
-			if x.outcome.Outcome != b.outcome {
-				return nil
-			}
-			return out.item(names.member(x, b))
-		})
-	})
-	out.text("}")
-	return out.err
+			continue
+		}
+		open := func(int) (io.ReadCloser, error) { return r.a.Files.ReadRange(ctx, p.items.key, 0, -1) }
+		in := segment.NewRawReader(open, []segment.Sum{p.items.sum}, 0)
+		_, err := io.Copy(w, in)
+		if err := errors.Join(err, in.Close()); err != nil {
+			return fmt.Errorf("copy a list of a Group: %w", err)
+		}
+	}
+	return w.Commit()
 }
 
 // frame returns what stands before and after the contained resources.
@@ -340,146 +317,4 @@ func organizationReference(ids []string, name string) *fhir.Reference {
 		ref.Identifier = &fhir.Identifier{System: system, Value: value}
 	}
 	return ref
-}
-
-// listWriter writes JSON lists that are left out when they are empty, as FHIR demands.
-type listWriter struct {
-	w     io.Writer
-	err   error
-	open  string // the name of a list that has no item yet
-	items int
-}
-
-func (l *listWriter) text(s string) {
-	if l.err == nil {
-		_, l.err = io.WriteString(l.w, s)
-	}
-}
-
-func (l *listWriter) list(name string, fill func() error) {
-	l.open, l.items = name, 0
-	if err := fill(); l.err == nil {
-		l.err = err
-	}
-	if l.items > 0 {
-		l.text("]")
-	}
-}
-
-func (l *listWriter) item(v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if l.items == 0 {
-		l.text(`,"` + l.open + `":[`)
-	} else {
-		l.text(",")
-	}
-	l.items++
-	l.text(string(b))
-	return l.err
-}
-
-// names gives every contained resource its id: the one it was submitted with, unless another resource of the Group has it
-// already with other content. The same Patient submitted several times is contained once.
-type names struct {
-	taken map[string][sha256.Size]byte
-	given []containedIDs
-	next  int
-}
-
-type containedIDs struct{ patient, coverage string }
-
-func newNames() *names { return &names{taken: map[string][sha256.Size]byte{}} }
-
-func (n *names) rewind() { n.next = 0 }
-
-func (n *names) contain(x one, repeated map[string]bool, out *listWriter) error {
-	var ids containedIDs
-	var err error
-	if ids.patient, err = n.add(x.bundle.Patient, "Patient", x.idx, out); err != nil {
-		return err
-	}
-	// The same person asked for with several coverages: each entry says which one it answers (PDex 2.2.0, 153).
-	if repeated[resourceID(x.bundle.Patient)] {
-		if ids.coverage, err = n.add(x.bundle.Coverage, "Coverage", x.idx, out); err != nil {
-			return err
-		}
-	}
-	n.given = append(n.given, ids)
-	return nil
-}
-
-func (n *names) add(resource json.RawMessage, typ string, idx int, out *listWriter) (string, error) {
-	fields, err := scrub(resource)
-	if err != nil {
-		return "", err
-	}
-	id := resourceID(resource)
-	text, err := json.Marshal(fields)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(text)
-	if there, taken := n.taken[id]; taken && there == sum {
-		return id, nil
-	} else if taken || id == "" {
-		for id = "submitted-" + typ + "-" + strconv.Itoa(idx); n.has(id); {
-			id += ".1" // somebody submitted a resource of this id
-		}
-		fields["id"], _ = json.Marshal(id) // a string always marshals
-	}
-	n.taken[id] = sum
-	return id, out.item(fields)
-}
-
-func (n *names) has(id string) bool {
-	_, taken := n.taken[id]
-	return taken
-}
-
-// scrub removes from a submitted resource what must not be in its contained copy: the version, its instant, its labels, and
-// what it contains itself (PDex 2.2.0, 151a). Everything else stays as it was sent.
-func scrub(resource json.RawMessage) (map[string]json.RawMessage, error) {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(resource, &fields); err != nil {
-		return nil, models.Errorf(models.KindInternal, "the stored request is damaged")
-	}
-	delete(fields, "contained")
-	var meta map[string]json.RawMessage
-	if json.Unmarshal(fields["meta"], &meta) != nil {
-		return fields, nil //nolint:nilerr // without a meta object there is nothing to take out
-	}
-	for _, name := range []string{"versionId", "lastUpdated", "security"} {
-		delete(meta, name)
-	}
-	if len(meta) == 0 {
-		delete(fields, "meta")
-		return fields, nil
-	}
-	text, err := json.Marshal(meta)
-	fields["meta"] = text
-	return fields, err
-}
-
-// member is the Group entry of a submission. Only a matched one tells our Patient id.
-func (n *names) member(x one, b bucket) fhir.GroupMember {
-	ids := n.given[n.next]
-	n.next++
-	m := fhir.GroupMember{Entity: fhir.Reference{
-		Extension: []fhir.Extension{referenceExtension(matchParameters, ids.patient)},
-		Reference: "#" + ids.patient,
-	}}
-	if ids.coverage != "" {
-		m.Entity.Extension = append(m.Entity.Extension, referenceExtension(matchCoverage, ids.coverage))
-	}
-	if b.outcome == store.OutcomeMatched {
-		m.Entity.Reference = "Patient/" + x.outcome.PatientID
-	}
-	return m
-}
-
-func referenceExtension(url, contained string) fhir.Extension {
-	return fhir.Extension{URL: url, ValueReference: &fhir.Reference{Reference: "#" + contained}}
 }

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"pdexbulk/models"
+	"pdexbulk/models/blob"
 	"pdexbulk/models/consent"
 	"pdexbulk/models/fhir"
 	"pdexbulk/models/match"
@@ -510,7 +512,7 @@ func TestGuideExamples(t *testing.T) {
 }
 
 // asksOf takes the MemberBundles out of a Parameters resource.
-func asksOf(t *testing.T, request []byte) []ask {
+func asksOf(t testing.TB, request []byte) []ask {
 	t.Helper()
 	var p struct {
 		Parameter []struct {
@@ -537,4 +539,36 @@ func asksOf(t *testing.T, request []byte) []ask {
 		asks = append(asks, a)
 	}
 	return asks
+}
+
+// overtaken is a file store in which another attempt is quicker, once.
+type overtaken struct {
+	blob.Store
+	by func()
+}
+
+func (o *overtaken) Create(ctx context.Context, key string) (blob.Writer, error) {
+	if by := o.by; by != nil && strings.HasSuffix(key, "/Group") {
+		o.by = nil
+		by()
+	}
+	return o.Store.Create(ctx, key)
+}
+
+// An attempt that is overtaken, and finds what it has written deleted, says what the other one says.
+func TestOvertakenPublishing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.members(2)
+	id, params := b.submit(1, []ask{theirs(0), theirs(1)})
+	for i := range 2 {
+		must[int64](t, b.MatchSlice, SliceInput{id, i})
+	}
+	var first Published
+	slow := *b.Activities
+	slow.Files = &overtaken{b.Files, func() { first = must[Published](t, b.PublishMatch, id) }}
+	require.Equal(t, must[Published](t, slow.PublishMatch, id), first)
+	require.Len(t, b.blobs("matches/"+id), 2)
+	require.Len(t, b.blobs("groups"), 1)
+	b.publishMatch(id, params)
 }

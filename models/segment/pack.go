@@ -55,11 +55,18 @@ func NewPacker(level int) (*Packer, error) {
 // it is an error when a non-empty one does not end with a newline, and dst then comes back as it was. No lines make no
 // bytes and the zero Sum.
 func (p *Packer) Pack(dst []byte, lines ...[]byte) ([]byte, Sum, error) {
-	var sum Sum
 	for _, l := range lines {
 		if len(l) > 0 && l[len(l)-1] != '\n' {
 			return dst, Sum{}, errOpenLine
 		}
+	}
+	return p.pack(dst, lines...)
+}
+
+// pack packs lines or parts of lines.
+func (p *Packer) pack(dst []byte, raw ...[]byte) ([]byte, Sum, error) {
+	var sum Sum
+	for _, l := range raw {
 		sum.Lines += int64(bytes.Count(l, newline))
 		sum.RawLen += int64(len(l))
 		sum.CRC = crc32.Update(sum.CRC, crc32.IEEETable, l)
@@ -67,7 +74,7 @@ func (p *Packer) Pack(dst []byte, lines ...[]byte) ([]byte, Sum, error) {
 	if sum.RawLen == 0 {
 		return dst, Sum{}, nil
 	}
-	out, err := p.deflate(dst, lines...)
+	out, err := p.deflate(dst, raw...)
 	if err != nil {
 		return dst, Sum{}, err
 	}
@@ -101,6 +108,17 @@ func Pack(dst []byte, lines ...[]byte) ([]byte, Sum, error) {
 	}
 	defer packers.Put(p)
 	return p.Pack(dst, lines...)
+}
+
+// PackPart is Pack for a part of a line, or of lines, that is too long to be packed in one: the line is whole once the runs of all its
+// parts stand one after another.
+func PackPart(dst, part []byte) ([]byte, Sum, error) {
+	p, err := borrow()
+	if err != nil {
+		return dst, Sum{}, err
+	}
+	defer packers.Put(p)
+	return p.pack(dst, part)
 }
 
 var packers sync.Pool

@@ -34,6 +34,25 @@ func TestPackRefusesOpenLine(t *testing.T) {
 	}
 }
 
+// Lines that were packed in parts, wherever they were cut, are the file that they would be.
+func TestPackPart(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		raw := bytes.Join(rapid.SliceOfN(lineGen(), 0, 12).Draw(t, "lines"), nil)
+		file, total := segment.Header(), segment.Sum{}
+		for rest := raw; len(rest) > 0; {
+			n := rapid.IntRange(1, len(rest)).Draw(t, "part")
+			var sum segment.Sum
+			var err error
+			file, sum, err = segment.PackPart(file, rest[:n])
+			require.NoError(t, err)
+			total, rest = total.Add(sum), rest[n:]
+		}
+		require.EqualValues(t, bytes.Count(raw, []byte("\n")), total.Lines)
+		requireOneMember(t, append(file, segment.Trailer(total)...), raw)
+	})
+}
+
 func TestPackNothing(t *testing.T) {
 	t.Parallel()
 	for _, lines := range [][][]byte{nil, {nil}, {{}, nil}} {

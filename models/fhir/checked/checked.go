@@ -4,6 +4,7 @@ package checked
 
 import (
 	"encoding/binary"
+	"iter"
 	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -82,6 +83,29 @@ func Value(b []byte, i int) int {
 		i++
 	}
 	return len(b)
+}
+
+// Members yields the members of an object, in order: the name as it is written, without its quotes, and the value. What is no object
+// has none.
+func Members(object []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		if len(object) == 0 || object[0] != '{' {
+			return
+		}
+		for i := Blanks(object, 1); i < len(object) && object[i] == '"'; {
+			behind := Closing(object, i+1)
+			name := object[i+1 : max(i+1, behind-1)]
+			from := Blanks(object, min(len(object), Blanks(object, behind)+1)) // behind the colon
+			end := Value(object, from)
+			if !yield(name, object[from:end]) {
+				return
+			}
+			if i = Blanks(object, end); i == len(object) || object[i] != ',' {
+				return
+			}
+			i = Blanks(object, i+1)
+		}
+	}
 }
 
 // Unquote appends the text of a string literal, its escapes resolved. A broken escape stands for itself.
