@@ -36,9 +36,10 @@ func judgeConsents(ctx context.Context, a *Activities, m matchRun, found []*subm
 			SubmittedPatientID: p.patient, ForeignPatient: foreign,
 			MemberOverride: standing.Override, RevokedAt: standing.RevokedAt,
 		}
-		decision := consent.Decide(p.consent, input)
+		read := consent.Read(p.consent)
+		decision := consent.DecideP2P(read, input)
 		grant(&p.outcome, decision)
-		p.kept = keep(m, p, input, decision)
+		p.kept = keep(m, p, read, input, decision)
 	}
 	return nil
 }
@@ -56,21 +57,18 @@ func grant(o *store.Outcome, d consent.Decision) {
 const byRequester = "requester"
 
 // keep makes the row of a submitted consent.
-func keep(m matchRun, p *submitted, input consent.Input, d consent.Decision) *store.Consent {
+func keep(m matchRun, p *submitted, read consent.Consent, input consent.Input, d consent.Decision) *store.Consent {
 	requester := models.CanonicalOrganization(m.params.Organizations[0])
 	c := &store.Consent{
 		ID: consent.ID(requester, *p.outcome.Member, p.consent), Member: *p.outcome.Member, Requester: requester, ClientID: m.job.ClientID,
 		JobID: m.job.ID, Idx: p.outcome.Idx, State: store.ConsentActive, Reason: string(d.Reason), Policy: d.Policy, Start: d.Start, End: d.End,
-		SubmittedAt: m.job.CreatedAt, Document: string(p.consent),
-	}
-	if read, err := consent.Parse(p.consent); err == nil {
-		c.Given = read.Given
+		SubmittedAt: m.job.CreatedAt, Document: string(p.consent), Given: read.Given,
 	}
 	if d.Permit {
 		return c
 	}
 	c.State, c.ClosedAt = store.ConsentRefused, &m.at
-	if consent.Withdraws(p.consent, input) {
+	if consent.Withdraws(read, input) {
 		c.State, c.RevokedAt, c.RevokedBy = store.ConsentRevoked, &m.at, byRequester
 	}
 	return c

@@ -35,6 +35,8 @@ type Consent struct {
 	Performers []Party // who agreed
 	// Actions says that provision.action is there; Disclose, that it has disclose.
 	Actions, Disclose bool
+	// Unreadable says that what was submitted is no Consent, or one that only those may act on who understand more of it.
+	Unreadable bool
 	// Narrowed says that the provision carries restrictions which HRex does not allow and nobody here can honour.
 	Narrowed bool
 }
@@ -64,9 +66,18 @@ const (
 // lastMoment is the latest end: later ones have no RFC 3339 form.
 var lastMoment = time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC)
 
-// Parse reads a Consent. The error is a models.Error of KindInvalid without content; it comes for what is not a Consent or
-// carries a modifierExtension. Missing and meaningless content is no error: DecideP2P denies it.
-func Parse(consentJSON []byte) (Consent, error) {
+// Read reads what was submitted as a Consent, whatever it is. Missing and meaningless content is let be: DecideP2P denies it.
+func Read(consentJSON []byte) Consent {
+	c, err := parse(consentJSON)
+	if err != nil {
+		return Consent{Unreadable: true}
+	}
+	return c
+}
+
+// parse reads a Consent. The error is a models.Error of KindInvalid without content; it comes for what is not a Consent or
+// carries a modifierExtension.
+func parse(consentJSON []byte) (Consent, error) {
 	in, err := fhir.ParseConsent(consentJSON)
 	if err != nil {
 		return Consent{}, err

@@ -45,6 +45,9 @@ const usual = `{
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
+// decide judges a Consent as it was submitted.
+func decide(consentJSON []byte, in Input) Decision { return DecideP2P(Read(consentJSON), in) }
+
 func usualInput() Input {
 	return Input{At: noon, Requester: []string{them}, Holder: []string{us}, StoreMode: Tagged, SubmittedPatientID: "patient-1"}
 }
@@ -196,7 +199,7 @@ func TestDecideConsent(t *testing.T) {
 			t.Parallel()
 			in := usualInput()
 			in.OtherPatientIDs = func(id string) bool { return id == "patient-1" || id == "patient-2" }
-			got := Decide([]byte(with(t, usual, tc.path, tc.value)), in)
+			got := decide([]byte(with(t, usual, tc.path, tc.value)), in)
 			require.Equal(t, tc.want, got.Reason)
 			require.Equal(t, tc.want == ReasonPermitted, got.Permit)
 			if !got.Permit {
@@ -237,7 +240,7 @@ func TestDecideInput(t *testing.T) {
 			t.Parallel()
 			in := usualInput()
 			tc.change(&in)
-			require.Equal(t, tc.want, Decide([]byte(usual), in).Reason)
+			require.Equal(t, tc.want, decide([]byte(usual), in).Reason)
 		})
 	}
 }
@@ -248,7 +251,7 @@ func TestSensitiveNeedsNoTags(t *testing.T) {
 	for _, mode := range []StoreMode{Tagged, Excluded, Untagged} {
 		in := usualInput()
 		in.StoreMode = mode
-		got := Decide([]byte(c), in)
+		got := decide([]byte(c), in)
 		require.True(t, got.Permit)
 		require.Equal(t, PolicySensitive, got.Policy)
 	}
@@ -256,20 +259,20 @@ func TestSensitiveNeedsNoTags(t *testing.T) {
 
 func TestOverrideOfUnreadable(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, Decision{Reason: ReasonUnreadable}, Decide([]byte(`{`), usualInput()))
+	require.Equal(t, Decision{Reason: ReasonUnreadable}, decide([]byte(`{`), usualInput()))
 	in := usualInput()
 	in.MemberOverride = true
-	require.Equal(t, Decision{Reason: ReasonOverride}, Decide([]byte(`{`), in))
+	require.Equal(t, Decision{Reason: ReasonOverride}, decide([]byte(`{`), in))
 }
 
 func TestDecisionBounds(t *testing.T) {
 	t.Parallel()
-	got := Decide([]byte(usual), usualInput())
+	got := decide([]byte(usual), usualInput())
 	require.Equal(t, PolicyRegular, got.Policy)
 	require.Equal(t, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), *got.Start)
 	require.Equal(t, time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), *got.End)
 
-	forever := Decide([]byte(strings.Replace(usual, "2026-12-31", "9999-12-31", 1)), usualInput())
+	forever := decide([]byte(strings.Replace(usual, "2026-12-31", "9999-12-31", 1)), usualInput())
 	_, err := json.Marshal(forever)
 	require.NoError(t, err, "the end can be stored")
 }
@@ -295,7 +298,7 @@ func TestContainedOrganization(t *testing.T) {
 			t.Parallel()
 			in := usualInput()
 			in.Requester = append(in.Requester, "#new")
-			require.Equal(t, tc.want, Decide([]byte(with(t, c, "contained", tc.contained)), in).Reason)
+			require.Equal(t, tc.want, decide([]byte(with(t, c, "contained", tc.contained)), in).Reason)
 		})
 	}
 }
@@ -316,9 +319,9 @@ func TestKnownReference(t *testing.T) {
 	t.Parallel()
 	c := strings.Replace(usual, `{"identifier": {"system": "http://hl7.org/fhir/sid/us-npi", "value": "0123456789"}, "display": "New Health Plan"}`, `{"reference": "https://new.example/fhir/Organization/1"}`, 1)
 	in := usualInput()
-	require.Equal(t, ReasonRecipient, Decide([]byte(c), in).Reason)
+	require.Equal(t, ReasonRecipient, decide([]byte(c), in).Reason)
 	in.Requester = append(in.Requester, "https://new.example/fhir/Organization/1")
-	require.Equal(t, ReasonPermitted, Decide([]byte(c), in).Reason)
+	require.Equal(t, ReasonPermitted, decide([]byte(c), in).Reason)
 }
 
 func TestRecheck(t *testing.T) {
@@ -386,7 +389,7 @@ func TestRevoked(t *testing.T) {
 			t.Parallel()
 			in := usualInput()
 			in.RevokedAt = &tc.revoked
-			require.Equal(t, tc.want, Decide([]byte(tc.consent), in).Reason)
+			require.Equal(t, tc.want, decide([]byte(tc.consent), in).Reason)
 		})
 	}
 }
@@ -411,7 +414,7 @@ func TestWithdraws(t *testing.T) {
 			t.Parallel()
 			in := usualInput()
 			in.OtherPatientIDs = func(id string) bool { return id == "2" }
-			require.Equal(t, tc.want, Withdraws([]byte(tc.consent), in))
+			require.Equal(t, tc.want, Withdraws(Read([]byte(tc.consent)), in))
 		})
 	}
 }
@@ -428,7 +431,7 @@ func TestID(t *testing.T) {
 
 func TestParse(t *testing.T) {
 	t.Parallel()
-	c, err := Parse([]byte(usual))
+	c, err := parse([]byte(usual))
 	require.NoError(t, err)
 	start, end := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
 	require.Equal(t, Consent{
@@ -443,7 +446,7 @@ func TestParse(t *testing.T) {
 		Performers: []Party{{Reference: "Patient/1"}},
 		Actions:    true, Disclose: true,
 	}, c)
-	_, err = Parse([]byte(`{"resourceType":"Consent","status":["secret"]}`))
+	_, err = parse([]byte(`{"resourceType":"Consent","status":["secret"]}`))
 	require.Equal(t, models.KindInvalid, models.KindOf(err))
 	require.NotContains(t, err.Error(), "secret")
 }
@@ -483,7 +486,7 @@ func FuzzDecide(f *testing.F) {
 	f.Add(`{`)
 	f.Fuzz(func(t *testing.T, s string) {
 		in := usualInput()
-		got := Decide([]byte(s), in)
+		got := decide([]byte(s), in)
 		if !got.Permit {
 			require.Equal(t, Decision{Reason: got.Reason}, got)
 			return
@@ -492,11 +495,11 @@ func FuzzDecide(f *testing.F) {
 		require.Equal(t, got.Policy, policy)
 		_, err := json.Marshal(got)
 		require.NoError(t, err)
-		c, err := Parse([]byte(s))
+		c, err := parse([]byte(s))
 		require.NoError(t, err)
 		require.Equal(t, "active", c.Status)
 		require.Equal(t, "permit", c.Type)
 		in.MemberOverride = true
-		require.False(t, Decide([]byte(s), in).Permit)
+		require.False(t, decide([]byte(s), in).Permit)
 	})
 }

@@ -88,25 +88,14 @@ type Decision struct {
 	Reason Reason
 }
 
-// Decide is Parse and DecideP2P in one. A Consent that cannot be read denies.
-func Decide(consentJSON []byte, in Input) Decision {
-	c, err := Parse(consentJSON)
-	if err != nil {
-		reason := ReasonUnreadable
-		if in.MemberOverride {
-			reason = ReasonOverride
-		}
-		return Decision{Reason: reason}
-	}
-	return DecideP2P(c, in)
-}
-
 // DecideP2P judges the consent of a matched member. The order of actors, policies and identifiers does not matter.
 func DecideP2P(c Consent, in Input) Decision {
 	policy, one := c.policy()
 	switch {
 	case in.MemberOverride:
 		return Decision{Reason: ReasonOverride}
+	case c.Unreadable:
+		return Decision{Reason: ReasonUnreadable}
 	case in.RevokedAt != nil && (c.Given == nil || !c.Given.After(*in.RevokedAt)):
 		return Decision{Reason: ReasonRevoked}
 	case c.Status != "active":
@@ -145,9 +134,8 @@ func (m StoreMode) segregates() bool { return m == Tagged || m == Excluded }
 
 // Withdraws reports whether a submitted Consent says itself that there is no consent: it is about the member and denies, or is
 // not in force any more. What the same requester submitted before is void then.
-func Withdraws(consentJSON []byte, in Input) bool {
-	c, err := Parse(consentJSON)
-	return err == nil && c.aboutMember(in) && (c.Type == "deny" || slices.Contains(overStatuses, c.Status))
+func Withdraws(c Consent, in Input) bool {
+	return c.aboutMember(in) && (c.Type == "deny" || slices.Contains(overStatuses, c.Status))
 }
 
 // overStatuses are the statuses of a Consent that was in force, or never was, and is not to be again.

@@ -2,7 +2,7 @@
 // second and third step of the PDex payer-to-payer decision tree, for one member at a time; the first, who the member is, is
 // models/match.
 //
-// Parse reads what an HRex Consent (https://hl7.org/fhir/us/davinci-hrex/StructureDefinition-hrex-consent.html) says, DecideP2P
+// Read reads what an HRex Consent (https://hl7.org/fhir/us/davinci-hrex/StructureDefinition-hrex-consent.html) says, DecideP2P
 // judges it against who asks, who holds the data and what time it is, and Recheck judges again what was decided, when the
 // data are about to leave. Every test can only deny: there is no order in which one of them outweighs another, and whatever
 // is missing, unreadable or not understood denies.
