@@ -185,6 +185,9 @@ type Withheld struct {
 func (s *Store) PublishChunk(ctx context.Context, jobID string, chunk int, attempt, blobKey string, acc models.Accounting, parts []Part, found Referred, withheld ...Withheld) (bool, error) {
 	won := false
 	err := s.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
+		if _, err := holdJob(ctx, tx, jobID); err != nil {
+			return err
+		}
 		tag, err := tx.Exec(ctx, `UPDATE export_chunks SET attempt = $3, blob_key = $4, accounting = $5, planned = greatest(planned, $6)
 			WHERE job_id = $1 AND chunk = $2 AND attempt IS NULL`, jobID, chunk, attempt, blobKey, acc, acc.Planned)
 		if err != nil || tag.RowsAffected() == 0 {

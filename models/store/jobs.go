@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
 
 	"pdexbulk/models"
@@ -280,6 +281,17 @@ func (s *Store) DeleteJob(ctx context.Context, id string, now time.Time) error {
 	return nil
 }
 
+// holdJob keeps a job from being purged until the transaction ends, and returns its client, "" when there is no such job. Whoever changes
+// what leads to a job's files, and then adds rows that refer to the job, calls it first: PurgeJob locks the job and then the rows, and
+// two that lock in different orders wait for each other.
+func holdJob(ctx context.Context, tx pgx.Tx, id string) (client string, err error) {
+	err = tx.QueryRow(ctx, `SELECT client_id FROM jobs WHERE id = $1 FOR KEY SHARE`, id).Scan(&client)
+	if err != nil && !noRows(err) {
+		return "", fmt.Errorf("hold the job: %w", err)
+	}
+	return client, nil
+}
+
 // PurgeJob drops the rows that lead to a job's files. The job itself stays, for the record. While a download holds the files, or the job
 // is open, nothing happens and false comes back, unless the job was deleted.
 func (s *Store) PurgeJob(ctx context.Context, id string, now time.Time) (bool, error) {
@@ -293,7 +305,7 @@ func (s *Store) PurgeJob(ctx context.Context, id string, now time.Time) (bool, e
 			return err
 		}
 		purged = true
-		// Chunks before parts: an attempt that is publishing holds its chunk, so its parts are there to be seen afterwards.
+		// An attempt that was publishing held the job, so all its rows are there to be seen; a later one finds no chunk or slice.
 		for _, table := range []string{"job_files", "export_files", "export_refs", "export_attachments", "export_chunks", "export_parts", "export_withheld", "match_slices", "downloads"} {
 			if _, err := tx.NewDelete().Table(table).Where("job_id = ?", id).Exec(ctx); err != nil {
 				return err

@@ -310,3 +310,46 @@ type heard []string
 func (h *heard) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
 
 func (h *heard) AfterQuery(_ context.Context, e *bun.QueryEvent) { *h = append(*h, e.Query) }
+
+// Attempts that save what they did while their job is deleted and purged neither deadlock with the purge nor leave rows that lead to
+// files. Each pair meets a slice or a chunk that both want.
+func TestPurgeWhileSaving(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	const rounds = 60
+	save := map[string]func(t *testing.T) (job string, attempt func() error){
+		"a match": func(t *testing.T) (string, func() error) {
+			job := newMatch(t, s, 1)
+			return job.ID, func() error {
+				return s.SaveOutcomes(t.Context(), job.ID, 0, []store.Outcome{{Idx: 0, Outcome: store.OutcomeNoMatch}, {Idx: 1, Outcome: store.OutcomeNoMatch}})
+			}
+		},
+		"an export": func(t *testing.T) (string, func() error) {
+			job := startJob(t, s, noon)
+			require.NoError(t, s.SavePlan(t.Context(), job.ID, []store.Chunk{{JobID: job.ID, Members: 1, Planned: 1}}))
+			return job.ID, func() error {
+				_, err := s.PublishChunk(t.Context(), job.ID, 0, models.NewID(), "blob", models.Accounting{}, []store.Part{{Type: 1, Lines: 1}}, store.Referred{Shared: []string{"Organization/1"}})
+				return err
+			}
+		},
+	}
+	for name, prepare := range save {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for range rounds {
+				job, attempt := prepare(t)
+				require.NoError(t, s.DeleteJob(t.Context(), job, noon))
+				var saved, purged error
+				var wg sync.WaitGroup
+				wg.Go(func() { saved = attempt() })
+				wg.Go(func() { _, purged = s.PurgeJob(t.Context(), job, noon) })
+				wg.Wait()
+				require.NoError(t, saved)
+				require.NoError(t, purged)
+				for _, table := range []string{"match_slices", "export_chunks", "export_parts", "export_refs"} {
+					require.Zero(t, count(t, s, table+" WHERE job_id = $1", job), table)
+				}
+			}
+		})
+	}
+}

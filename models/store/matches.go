@@ -103,6 +103,10 @@ const (
 // done. A slice that is done stays as it is.
 func (s *Store) SaveOutcomes(ctx context.Context, jobID string, slice int, outcomes []Outcome, consents ...Consent) error {
 	err := s.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
+		client, err := holdJob(ctx, tx, jobID)
+		if err != nil {
+			return err
+		}
 		tag, err := tx.Exec(ctx, `UPDATE match_slices SET done = true WHERE job_id = $1 AND slice = $2 AND NOT done`, jobID, slice)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
@@ -122,7 +126,7 @@ func (s *Store) SaveOutcomes(ctx context.Context, jobID string, slice int, outco
 		if err := saveConsents(ctx, tx, consents); err != nil {
 			return err
 		}
-		return auditOutcomes(ctx, tx, jobID, outcomes)
+		return auditOutcomes(ctx, tx, jobID, client, outcomes)
 	})
 	if err != nil {
 		return fmt.Errorf("save outcomes: %w", err)
@@ -131,11 +135,7 @@ func (s *Store) SaveOutcomes(ctx context.Context, jobID string, slice int, outco
 }
 
 // auditOutcomes writes to the audit log what a slice has found: an event for each outcome, with the members.
-func auditOutcomes(ctx context.Context, tx pgx.Tx, jobID string, outcomes []Outcome) error {
-	var client string
-	if err := tx.QueryRow(ctx, `SELECT client_id FROM jobs WHERE id = $1`, jobID).Scan(&client); err != nil {
-		return err
-	}
+func auditOutcomes(ctx context.Context, tx pgx.Tx, jobID, client string, outcomes []Outcome) error {
 	var events []trail.Event
 	for _, outcome := range []string{OutcomeMatched, OutcomeConstrained, OutcomeNoMatch} {
 		e := trail.System(time.Now(), client, "match-"+outcome, trail.Success)
