@@ -13,6 +13,7 @@ import (
 
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
+	"pdexbulk/models/fhir/checked"
 	"pdexbulk/models/match"
 	"pdexbulk/models/store"
 )
@@ -188,9 +189,19 @@ func (a *Activities) eachBundle(ctx context.Context, params models.MatchParams, 
 // person their match (decision D-05), not the others.
 func readSubmission(line []byte) (submitted, error) {
 	var p submitted
-	var s match.Submission
-	if err := json.Unmarshal(line, &s); err != nil {
+	if err := fhir.Check(line); err != nil {
 		return p, models.Errorf(models.KindInternal, "the stored request is damaged")
+	}
+	var s match.Submission
+	for name, value := range checked.Members(line) {
+		switch string(name) {
+		case "patient":
+			s.Patient = value
+		case "coverage":
+			s.Coverage = value
+		case "consent":
+			s.Consent = value
+		}
 	}
 	p.consent = slices.Clone(s.Consent)
 	who, err := fhir.ParsePatient(s.Patient)

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"pdexbulk/models"
+	"pdexbulk/models/fhir/checked"
 )
 
 // MediaType is what FHIR JSON is served as.
@@ -18,13 +19,13 @@ func decode(data []byte, want string, into any) error {
 	if err := Check(data); err != nil {
 		return models.Errorf(models.KindInvalid, "the %s is not sound JSON: %v", want, err)
 	}
-	var head struct {
-		ResourceType string `json:"resourceType"`
+	typ := ""
+	for name, value := range checked.Members(data[checked.Blanks(data, 0):]) {
+		if string(name) == "resourceType" && value[0] == '"' {
+			typ = string(checked.Unquote(nil, value[1:len(value)-1]))
+		}
 	}
-	if err := json.Unmarshal(data, &head); err != nil {
-		return shapeError(want, err)
-	}
-	if head.ResourceType != want {
+	if typ != want {
 		return models.Errorf(models.KindInvalid, "the resource is not a %s", want)
 	}
 	if err := json.Unmarshal(data, into); err != nil {
