@@ -154,12 +154,12 @@ type withheldView struct {
 	Sensitive int64 `json:"sensitive" doc:"of whom nothing sensitive leaves any more"`
 }
 
-// job returns a job for a request that names it.
+// job returns a job for a request that names it, also one that its client has deleted: what became of it stays to be told.
 func (s *Service) job(ctx context.Context, in *ByID) (*models.Job, error) {
 	if err := checkID(in.ID); err != nil {
 		return nil, err
 	}
-	job, err := s.Store.Job(ctx, in.ID)
+	job, err := s.Store.AnyJob(ctx, in.ID)
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
@@ -349,7 +349,7 @@ func (s *Service) cancelJob(ctx context.Context, in *ByID) (*struct{ Body jobVie
 		err = s.Store.FailJob(ctx, job.ID, models.StateCancelled, "the job was cancelled", s.now())
 	}
 	if err == nil {
-		job, err = s.Store.Job(ctx, job.ID)
+		job, err = s.Store.AnyJob(ctx, job.ID)
 	}
 	if err != nil {
 		return nil, s.fault(ctx, err)
@@ -412,6 +412,9 @@ func (s *Service) reissueJob(ctx context.Context, in *struct {
 	of, err := s.job(ctx, &in.ByID)
 	if err != nil {
 		return nil, err
+	}
+	if of.DeletedAt != nil {
+		return nil, problem(models.Errorf(models.KindConflict, "the client of the job has deleted it"))
 	}
 	job, created, err := s.Exchange.Reissue(ctx, of, in.IdempotencyKey)
 	if err != nil {

@@ -125,6 +125,41 @@ func TestJobDetail(t *testing.T) {
 	}
 }
 
+// A job that its client has deleted is told of one by one as it is in the list, and that nothing is left to be had of it.
+func TestDeletedJob(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, nil)
+	c := a.Client(t, "one", models.ClientBackend, "")
+	done, running := c.KickOff(t, http.MethodGet, "/fhir/$export", ""), c.KickOff(t, http.MethodGet, "/fhir/Patient/$export", "")
+	complete(t, a, done, time.Now().Add(time.Hour))
+	for _, job := range []*models.Job{done, running} {
+		require.Equal(t, 202, c.Do(t, http.MethodDelete, "/fhir/bulk-status/"+job.ID, "").StatusCode)
+	}
+	items := read(t, a.Do(t, http.MethodGet, "/admin/jobs", "", bearer), 200)["items"].([]any)
+	require.Len(t, items, 2)
+	for i, job := range []*models.Job{running, done} {
+		listed := items[i].(map[string]any)
+		require.Equal(t, []any{job.ID, []any{"cancelled", "completed"}[i]}, []any{listed["id"], listed["state"]})
+		require.NotEmpty(t, listed["deletedAt"])
+		path := "/admin/jobs/" + job.ID
+		v := read(t, a.Do(t, http.MethodGet, path, "", bearer), 200)
+		require.Equal(t, []any{"open", "even"}[i], v["balance"])
+		require.NotContains(t, v, "files", "no file is left")
+		for name, value := range listed {
+			require.Equal(t, value, v[name], name)
+		}
+		require.Empty(t, read(t, a.Do(t, http.MethodGet, path+"/files", "", bearer), 200)["items"])
+		require.Empty(t, read(t, a.Do(t, http.MethodGet, path+"/outcomes", "", bearer), 200)["items"])
+		require.Len(t, read(t, a.Do(t, http.MethodGet, path+"/chunks", "", bearer), 200)["items"], i)
+		for _, action := range []string{"pause", "resume", "retry", "reissue"} {
+			refused(t, act(t, a, job.ID, action), 409)
+		}
+		require.Equal(t, 404, c.Do(t, http.MethodGet, "/fhir/bulk-status/"+job.ID, "").StatusCode, "its client has none")
+	}
+	read(t, act(t, a, running.ID, "cancel"), 202)
+	refused(t, act(t, a, done.ID, "cancel"), 409)
+}
+
 // Every action needs a reason, and is recorded with it.
 func TestJobActions(t *testing.T) {
 	t.Parallel()

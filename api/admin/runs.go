@@ -138,11 +138,8 @@ func (s *Service) listOutcomes(ctx context.Context, in *struct {
 	Page
 },
 ) (*listOf[outcomeView], error) {
-	if err := checkID(in.ID); err != nil {
+	if _, err := s.job(ctx, &in.ByID); err != nil {
 		return nil, err
-	}
-	if _, err := s.Store.Job(ctx, in.ID); err != nil {
-		return nil, s.fault(ctx, err)
 	}
 	from := 0
 	if in.Cursor != "" {

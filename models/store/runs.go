@@ -60,7 +60,7 @@ func (s *Store) HoldJob(ctx context.Context, id string, held bool, now time.Time
 	err := s.DB.NewUpdate().Model(job).Set("paused_at = CASE WHEN ? THEN coalesce(paused_at, ?) END", held, millis(now)).
 		Where("id = ?", id).Where("deleted_at IS NULL").Where("state IN ('accepted', 'running')").Returning("*").Scan(ctx)
 	if noRows(err) {
-		if job, err = s.Job(ctx, id); err == nil {
+		if job, err = s.AnyJob(ctx, id); err == nil {
 			err = models.Errorf(models.KindConflict, "the job has ended: it is %s", job.State)
 		}
 		return nil, err
@@ -73,17 +73,19 @@ func (s *Store) HoldJob(ctx context.Context, id string, held bool, now time.Time
 
 // RetryJob opens a failed export again, for a run that does what is not done. Chunks that are published stay, and with them the snapshot
 // they were read in; where none is planned, or all were purged, the export begins anew. KindConflict when the job is no failed
-// export.
+// export, or was deleted.
 func (s *Store) RetryJob(ctx context.Context, id string) (*models.Job, error) {
 	job := new(models.Job)
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		// The purge locks the job too: either it finds the job open, or this finds no chunks.
-		err := tx.NewSelect().Model(job).Where("id = ?", id).Where("deleted_at IS NULL").For("UPDATE").Scan(ctx)
+		err := tx.NewSelect().Model(job).Where("id = ?", id).For("UPDATE").Scan(ctx)
 		switch {
 		case noRows(err):
 			return models.Errorf(models.KindNotFound, "no job has this id")
 		case err != nil:
 			return err
+		case job.DeletedAt != nil:
+			return models.Errorf(models.KindConflict, "the client of the job has deleted it")
 		case job.Operation.IsMatch():
 			return models.Errorf(models.KindConflict, "what a match was asked for is gone when it ends; the client has to ask again")
 		case job.State != models.StateFailed:
@@ -161,20 +163,25 @@ type FileTotals struct {
 	Files, Lines, RawBytes, PackedBytes int64
 }
 
-// CountFiles adds up the files of a job's manifest.
+// notDeleted holds for the rows of a job that its client has not deleted. Of one that was, nothing is to be had, even before its files
+// are purged.
+const notDeleted = `EXISTS (SELECT FROM jobs j WHERE j.id = job_id AND j.deleted_at IS NULL)`
+
+// CountFiles adds up the files of a job's manifest. A job that was deleted has none.
 func (s *Store) CountFiles(ctx context.Context, jobID string) (t FileTotals, err error) {
 	err = s.Pool.QueryRow(ctx, `SELECT count(*), coalesce(sum(lines) FILTER (WHERE kind = 'output'), 0)::bigint, coalesce(sum(raw_len), 0)::bigint,
-		coalesce(sum(packed_len), 0)::bigint FROM job_files WHERE job_id = $1`, jobID).Scan(&t.Files, &t.Lines, &t.RawBytes, &t.PackedBytes)
+		coalesce(sum(packed_len), 0)::bigint FROM job_files WHERE job_id = $1 AND `+notDeleted, jobID).Scan(&t.Files, &t.Lines, &t.RawBytes, &t.PackedBytes)
 	if err != nil {
 		return t, fmt.Errorf("count files: %w", err)
 	}
 	return t, nil
 }
 
-// FilesAfter returns the files of a job's manifest in order, those behind the given one (-1 for all), at most limit of them.
+// FilesAfter returns the files of a job's manifest in order, those behind the given one (-1 for all), at most limit of them. A job
+// that was deleted has none.
 func (s *Store) FilesAfter(ctx context.Context, jobID string, after, limit int) ([]models.JobFile, error) {
 	var rows []models.JobFile
-	err := s.DB.NewSelect().Model(&rows).Where("job_id = ?", jobID).Where("file > ?", after).Order("file").Limit(int64(limit)).Scan(ctx)
+	err := s.DB.NewSelect().Model(&rows).Where("job_id = ?", jobID).Where("file > ?", after).Where(notDeleted).Order("file").Limit(int64(limit)).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("select files: %w", err)
 	}
