@@ -125,15 +125,18 @@ func (s Standing) Revoked(matched time.Time) bool {
 	return s.RevokedAt != nil && (s.Current == nil || !s.RevokedAt.Before(matched))
 }
 
-const standingSQL = `SELECT k.id, o.said, r.at, coalesce(a.policy, ''), a.starts_at, a.ends_at
+// A member has few consents, and all that the requester submitted are read by their index. Conditions in WHERE on the state, or on having
+// been revoked, would let Postgres take an index of everybody's that are so, for each member, as long as it believes them to be few.
+const standingSQL = `SELECT k.id, o.said, c.revoked, coalesce(c.policy, ''), c.starts_at, c.ends_at
 	FROM unnest($1::uuid[]) AS k(id)
 	CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM consent_overrides o WHERE o.member_id = k.id AND o.revoked_at IS NULL
 		AND o.starts_at <= greatest($3, o.created_at) AND (o.ends_at IS NULL OR o.ends_at > $3) AND (o.requester = '' OR o.requester = ANY($2))) AS said) o
-	CROSS JOIN LATERAL (SELECT max(greatest(c.revoked_at, c.given_at)) AS at FROM consents c
-		WHERE c.member_id = k.id AND c.requester = ANY($2) AND c.revoked_at IS NOT NULL) r
-	LEFT JOIN LATERAL (SELECT c.policy, c.starts_at, c.ends_at FROM consents c WHERE c.member_id = k.id AND c.requester = ANY($2) AND c.state = 'active'
-		ORDER BY c.submitted_at DESC, c.job_id DESC, c.idx DESC LIMIT 1) a ON true
-	WHERE o.said OR r.at IS NOT NULL OR a.policy IS NOT NULL`
+	CROSS JOIN LATERAL (SELECT max(greatest(revoked_at, given_at)) FILTER (WHERE revoked_at IS NOT NULL) AS revoked,
+			(array_agg(policy ORDER BY submitted_at DESC, job_id DESC, idx DESC) FILTER (WHERE state = 'active'))[1] AS policy,
+			(array_agg(starts_at ORDER BY submitted_at DESC, job_id DESC, idx DESC) FILTER (WHERE state = 'active'))[1] AS starts_at,
+			(array_agg(ends_at ORDER BY submitted_at DESC, job_id DESC, idx DESC) FILTER (WHERE state = 'active'))[1] AS ends_at
+		FROM consents WHERE member_id = k.id AND requester = ANY($2)) c
+	WHERE o.said OR c.revoked IS NOT NULL OR c.policy IS NOT NULL`
 
 type queryer interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
