@@ -24,14 +24,16 @@ func civilOf(day int32) civil {
 	return civil{y, int(m), d}
 }
 
-// compareDates returns the level of two birth dates and whether the difference could part a parent from a child: ten years
-// or more.
+// generationDays is by how much a parent is older than a child, at least: thirteen years.
+const generationDays = 13 * 365
+
+// compareDates returns the level of two birth dates and whether the difference could part a parent from a child.
 func compareDates(a, b int32) (level Level, generation bool) {
 	if a == b {
 		return Exact, false
 	}
 	x, y := civilOf(a), civilOf(b)
-	generation = max(x.year-y.year, y.year-x.year) >= 10
+	generation = max(a-b, b-a) >= generationDays
 	if x.year == y.year && x.month == y.day && x.day == y.month {
 		return Swapped, false
 	}
