@@ -76,18 +76,23 @@ func (c *comparison) personal(f Field) {
 func (md *Model) compareNames(p, m *Person, c *comparison) {
 	given := md.agreeGiven(p.Givens, m.Givens)
 	family := md.agreeFamily(p.Families, m.Families)
-	if (given.first == Conflict || given.first == Missing) && (family.Level == Conflict || family.Level == Missing) && exchanged(p, m) {
-		given.first, given.middle = Swapped, Missing
-		given.bits, given.twin = md.bits[Given][Swapped], 9
-		family = Finding{Level: Swapped, Bits: md.bits[Family][Swapped]}
+	if (given.first == Conflict || given.first == Missing) && (family.Level == Conflict || family.Level == Missing) {
+		if swapped, ok := md.exchanged(p, m); ok {
+			given = swapped
+			family = Finding{Level: Swapped, Bits: md.bits[Family][Swapped]}
+		}
 	}
-	switch {
-	case given.first != Conflict || family.Level != Missing && family.Level != Conflict || !halfExchanged(p, m):
-	case family.Level == Missing:
-		given.first, given.middle = Swapped, Missing
-		given.bits, given.twin = md.bits[Given][Swapped], 9
-	default:
-		c.crossed = true
+	if family.Level == Missing || family.Level == Conflict {
+		switch crossed := given.first != Exact && given.first != Swapped && halfExchanged(p, m); {
+		case !crossed:
+		case family.Level == Missing && given.first == Conflict:
+			given.first, given.middle = Swapped, Missing
+			given.bits, given.twin = md.bits[Given][Swapped], 9
+		case family.Level == Conflict: // also where the family name happens to be nearly the other's given name
+			given.first = Conflict
+			given.bits, given.twin = md.bits[Given][Conflict], md.bits[Given][Conflict]
+			c.crossed = true
+		}
 	}
 	c.found[Given] = Finding{given.first, given.bits, given.twin, given.twin}
 	c.found[Family] = family
@@ -95,8 +100,10 @@ func (md *Model) compareNames(p, m *Person, c *comparison) {
 	c.personal(Middle)
 }
 
-// exchanged reports whether the given name of one is the family name of the other, both ways, with a slip at most in one.
-func exchanged(p, m *Person) bool {
+// exchanged reports whether the given name of one is the family name of the other, both ways, with a slip at most in one. A slip
+// may be in the given name: then it weighs as one.
+func (md *Model) exchanged(p, m *Person) (givenAgreement, bool) {
+	best, found := givenAgreement{first: Swapped, bits: md.bits[Given][Swapped], twin: 9}, false
 	for _, pg := range p.Givens {
 		for _, mf := range m.Families {
 			a := crossSlips(pg, mf)
@@ -105,14 +112,22 @@ func exchanged(p, m *Person) bool {
 			}
 			for _, pf := range p.Families {
 				for _, mg := range m.Givens {
-					if a+crossSlips(mg, pf) <= 1 {
-						return true
+					slip := givenAgreement{first: Slip, a: FirstGiven(pg), b: solid(mf)}
+					switch b := crossSlips(mg, pf); {
+					case a+b > 1:
+						continue
+					case a+b == 0:
+						return givenAgreement{first: Swapped, bits: md.bits[Given][Swapped], twin: 9}, true
+					case b == 1:
+						slip.a, slip.b = FirstGiven(mg), solid(pf)
 					}
+					md.weighGiven(&slip)
+					best.bits, best.twin, found = min(best.bits, slip.bits), min(best.twin, slip.twin), true
 				}
 			}
 		}
 	}
-	return false
+	return best, found
 }
 
 // crossSlips compares given names with a family name: all of them, or those that come first. What comes after them may be a

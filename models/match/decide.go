@@ -246,8 +246,11 @@ func (md *Model) judge(p, m *Person, c *comparison) Verdict {
 
 	veto(uncorroborated(c) && !md.alone(c), ReasonUncorroborated)
 	if level(Given) == Missing {
-		veto(!(level(National) == Exact || level(MemberID) == Exact && c.verified && !c.multiple || namedByEmail(p, m, c)), ReasonGivenWeak)
+		own := level(MemberID) == Exact && c.verified && !c.multiple && bornTogether(p, m)
+		veto(!(level(National) == Exact || own || namedByEmail(p, m, c)), ReasonGivenWeak)
 	}
+	// Twins have each other's card at times.
+	veto(c.multiple && level(Given) != Exact && level(Given) != Conflict && level(National) != Exact && c.found[Given].Twin < certainty/2, ReasonGivenWeak)
 	v.Reason = ReasonMatched
 	switch {
 	case len(v.Vetoes) > 0:
@@ -401,6 +404,12 @@ func whyUncorroborated(c *comparison) Reason {
 		}
 	}
 	return ReasonDemographics
+}
+
+// bornTogether reports whether birth dates are so near that they are not those of brothers and sisters, who have each other's
+// card at times.
+func bornTogether(p, m *Person) bool {
+	return p.BirthDate != nil && m.BirthDate != nil && max(*p.BirthDate-*m.BirthDate, *m.BirthDate-*p.BirthDate) <= 31
 }
 
 // namedByEmail reports whether, instead of a given name, an e-mail address both have names the person, outside of a household

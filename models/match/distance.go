@@ -44,6 +44,30 @@ func slips(a, b string) int {
 	return min(most, int(last[len(b)]))
 }
 
+// oneSlip returns what is one slip from a word, of the letters from a to z.
+func oneSlip(word string) []string {
+	if len(word) > 20 { // nobody's name
+		return nil
+	}
+	var out []string
+	for i := range len(word) + 1 {
+		head, tail := word[:i], word[i:]
+		for c := 'a'; c <= 'z'; c++ {
+			out = append(out, head+string(c)+tail)
+			if tail != "" {
+				out = append(out, head+string(c)+tail[1:])
+			}
+		}
+		if tail != "" {
+			out = append(out, head+tail[1:])
+		}
+		if len(tail) > 1 {
+			out = append(out, head+tail[1:2]+tail[:1]+tail[2:])
+		}
+	}
+	return out
+}
+
 // maxSlipped bounds the strings that slips takes apart.
 const maxSlipped = 64
 

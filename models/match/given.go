@@ -49,12 +49,15 @@ func (md *Model) weighGiven(g *givenAgreement) {
 		g.bits = md.exactBits(Given, g.a)
 		g.twin = 9
 	case Nickname:
-		rate := nicknameRate
+		rate, most := nicknameRate, 6.
 		if areCousins(g.a, g.b) {
-			rate = cousinRate
+			rate, most = cousinRate, 2
+		}
+		if isShared(g.a, g.b) || isShared(g.b, g.a) {
+			most = 2
 		}
 		g.bits = md.apartBits(Given, g.a, g.b, rate, 0, 8)
-		g.twin = min(g.bits, 6)
+		g.twin = min(g.bits, most)
 	case Slip:
 		g.bits = md.apartBits(Given, g.a, g.b, slipRate, -4, 7)
 		g.twin = g.bits
@@ -64,7 +67,7 @@ func (md *Model) weighGiven(g *givenAgreement) {
 	case Near:
 		g.bits = md.apartBits(Given, g.a, g.b, nearRate, -5, 4)
 		g.twin = min(g.bits, 2)
-		if md.named(g.a) != md.named(g.b) {
+		if md.named(g.a) != md.named(g.b) && !md.nearer(g.a) && !md.nearer(g.b) {
 			g.bits, g.twin = garbled, garbled
 		}
 	case Part:

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"hash/fnv"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 
@@ -206,6 +207,11 @@ func (md *Model) shareOf(f Field, word string, less float64) float64 {
 // named reports whether people are known to have a given name, more of them than the member who is being compared.
 func (md *Model) named(word string) bool {
 	return bearers()[word] > 0 || len(nicknameTable()[word]) > 0 || md.Givens[TermHash(word)] > 1
+}
+
+// nearer reports whether what is nobody's name is one slip from some name: two slips from another, it is not likely to be that.
+func (md *Model) nearer(word string) bool {
+	return !md.named(word) && slices.ContainsFunc(oneSlip(word), md.named)
 }
 
 // exactBits is the weight of a name that agrees: the rarer, the more.

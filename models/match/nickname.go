@@ -54,6 +54,12 @@ func areCousins(a, b string) bool {
 	return !isShortFor(a, b) && !isShortFor(b, a) && isCommon(a) && isCommon(b)
 }
 
+// isShared reports whether a short form is as well that of another common name than this one: Debbie may be Debra's, or her twin
+// Deborah's.
+func isShared(short, long string) bool {
+	return isShortFor(short, long) && slices.ContainsFunc(nicknameTable()[short], func(other string) bool { return other != long && isCommon(other) })
+}
+
 // isCommon reports whether one in ten thousand people or more has the given name.
 func isCommon(name string) bool { return bearers()[name] >= 1000 }
 
