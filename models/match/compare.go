@@ -86,8 +86,7 @@ func (md *Model) compareNames(p, m *Person, c *comparison) {
 		switch crossed := given.first != Exact && given.first != Swapped && halfExchanged(p, m); {
 		case !crossed:
 		case family.Level == Missing && given.first == Conflict:
-			given.first, given.middle = Swapped, Missing
-			given.bits, given.twin = md.bits[Given][Swapped], 9
+			given = md.swappedNames()
 		case family.Level == Conflict: // also where the family name happens to be nearly the other's given name
 			given.first = Conflict
 			given.bits, given.twin = md.bits[Given][Conflict], md.bits[Given][Conflict]
@@ -100,10 +99,15 @@ func (md *Model) compareNames(p, m *Person, c *comparison) {
 	c.personal(Middle)
 }
 
+// swappedNames is the agreement of given names that are found in the place of family names.
+func (md *Model) swappedNames() givenAgreement {
+	return givenAgreement{first: Swapped, bits: md.bits[Given][Swapped], twin: 9}
+}
+
 // exchanged reports whether the given name of one is the family name of the other, both ways, with a slip at most in one. A slip
 // may be in the given name: then it weighs as one.
 func (md *Model) exchanged(p, m *Person) (givenAgreement, bool) {
-	best, found := givenAgreement{first: Swapped, bits: md.bits[Given][Swapped], twin: 9}, false
+	best, found := md.swappedNames(), false
 	for _, pg := range p.Givens {
 		for _, mf := range m.Families {
 			a := crossSlips(pg, mf)
@@ -117,7 +121,7 @@ func (md *Model) exchanged(p, m *Person) (givenAgreement, bool) {
 					case a+b > 1:
 						continue
 					case a+b == 0:
-						return givenAgreement{first: Swapped, bits: md.bits[Given][Swapped], twin: 9}, true
+						return md.swappedNames(), true
 					case b == 1:
 						slip.a, slip.b = FirstGiven(mg), solid(pf)
 					}

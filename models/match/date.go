@@ -24,6 +24,8 @@ func civilOf(day int32) civil {
 	return civil{y, int(m), d}
 }
 
+func daysApart(a, b int32) int32 { return max(a-b, b-a) }
+
 // generationDays is by how much a parent is older than a child, at least: thirteen years.
 const generationDays = 13 * 365
 
@@ -33,14 +35,14 @@ func compareDates(a, b int32) (level Level, generation bool) {
 		return Exact, false
 	}
 	x, y := civilOf(a), civilOf(b)
-	generation = max(a-b, b-a) >= generationDays
+	gap := daysApart(a, b)
+	generation = gap >= generationDays
 	if x.year == y.year && x.month == y.day && x.day == y.month {
 		return Swapped, false
 	}
 	if digitSlip(x, y) {
 		return Slip, generation
 	}
-	gap := max(a-b, b-a)
 	if gap <= 31 || x.year == y.year && (x.month == y.month || x.day == y.day) ||
 		x.month == y.month && x.day == y.day && !generation || gap <= 366 && !generation {
 		return Near, generation

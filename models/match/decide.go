@@ -290,11 +290,12 @@ func (c *comparison) outvotes(adult bool) bool {
 	contact := level(Postal) == Exact || level(Postal) == Slip || level(Phone) == Exact || level(Email) == Exact || level(Email) == Slip
 	family := level(Family) != Conflict && level(Family) != Missing
 	switch {
-	case level(Given) == Conflict:
-		return level(Birth) == Exact && contact && (adult || level(National) == Exact)
-	case c.otherName():
+	case level(Given) == Conflict, c.otherName():
+		if level(Birth) == Exact {
+			return contact && (adult || level(National) == Exact)
+		}
 		near := level(Birth) == Near || level(Birth) == Slip || level(Birth) == Swapped
-		return (level(Birth) == Exact && (adult || level(National) == Exact) || near && level(National) == Exact) && contact
+		return contact && c.otherName() && near && level(National) == Exact
 	case c.generation && level(National) != Exact: // a child who bears the name, with the parent's card
 		return false
 	case level(Birth) == Conflict || level(Birth) == Missing:
@@ -371,13 +372,8 @@ func uncorroborated(c *comparison) bool {
 // drawn by themselves, is allowed for.
 func (md *Model) alone(c *comparison) bool {
 	const country, together, enough = 28.4, 3., 10_000 // 340 million people; bits; members
-	if md.Members < enough || !inFull(c) {
+	if md.Members < enough || !inFull(c) || c.otherNumber() {
 		return false
-	}
-	for _, f := range []Field{MemberID, SubscriberID, National} {
-		if c.found[f].Level == Conflict {
-			return false
-		}
 	}
 	bits := 0.
 	for _, f := range []Field{Given, Middle, Family, Birth, Gender} {
@@ -392,11 +388,14 @@ func inFull(c *comparison) bool {
 		c.found[Middle].Level != Conflict
 }
 
+// otherNumber reports whether a number that was submitted is another than the member's.
+func (c *comparison) otherNumber() bool {
+	return slices.ContainsFunc([]Field{MemberID, SubscriberID, National}, func(f Field) bool { return c.found[f].Level == Conflict })
+}
+
 func whyUncorroborated(c *comparison) Reason {
-	for _, f := range []Field{MemberID, SubscriberID, National} {
-		if c.found[f].Level == Conflict {
-			return ReasonIdentifier
-		}
+	if c.otherNumber() {
+		return ReasonIdentifier
 	}
 	for _, f := range contacts {
 		if c.found[f].Level != Missing {
@@ -409,7 +408,7 @@ func whyUncorroborated(c *comparison) Reason {
 // bornTogether reports whether birth dates are so near that they are not those of brothers and sisters, who have each other's
 // card at times.
 func bornTogether(p, m *Person) bool {
-	return p.BirthDate != nil && m.BirthDate != nil && max(*p.BirthDate-*m.BirthDate, *m.BirthDate-*p.BirthDate) <= 31
+	return p.BirthDate != nil && m.BirthDate != nil && daysApart(*p.BirthDate, *m.BirthDate) <= 31
 }
 
 // namedByEmail reports whether, instead of a given name, an e-mail address both have names the person, outside of a household

@@ -138,23 +138,21 @@ func twinJob(ctx context.Context, tx bun.Tx, job *models.Job) (*models.Job, erro
 
 // Job returns a job. KindNotFound when there is none, or when it was deleted.
 func (s *Store) Job(ctx context.Context, id string) (*models.Job, error) {
-	job := new(models.Job)
-	err := s.DB.NewSelect().Model(job).Where("id = ?", id).Where("deleted_at IS NULL").Scan(ctx)
-	if noRows(err) {
-		return nil, models.Errorf(models.KindNotFound, "no job has this id")
+	job, err := s.AnyJob(ctx, id)
+	if err == nil && job.DeletedAt != nil {
+		return nil, errNoJob()
 	}
-	if err != nil {
-		return nil, fmt.Errorf("select job: %w", err)
-	}
-	return job, nil
+	return job, err
 }
+
+func errNoJob() error { return models.Errorf(models.KindNotFound, "no job has this id") }
 
 // AnyJob is Job for operators: those that were deleted are found too.
 func (s *Store) AnyJob(ctx context.Context, id string) (*models.Job, error) {
 	job := new(models.Job)
 	err := s.DB.NewSelect().Model(job).Where("id = ?", id).Scan(ctx)
 	if noRows(err) {
-		return nil, models.Errorf(models.KindNotFound, "no job has this id")
+		return nil, errNoJob()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("select job: %w", err)
@@ -168,7 +166,7 @@ func (s *Store) OwnJob(ctx context.Context, clientID, id string) (*models.Job, e
 	job := new(models.Job)
 	err := s.DB.NewSelect().Model(job).Where("id::text || client_id = ?", id+clientID).Where("deleted_at IS NULL").Scan(ctx)
 	if noRows(err) || err == nil && job.ID != id { // the border between the two has moved
-		return nil, models.Errorf(models.KindNotFound, "no job has this id")
+		return nil, errNoJob()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("select job: %w", err)
@@ -194,7 +192,7 @@ func (s *Store) StartJob(ctx context.Context, id string, stage string, now time.
 		return err
 	})
 	if noRows(err) {
-		return nil, models.Errorf(models.KindNotFound, "no job has this id")
+		return nil, errNoJob()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("start job: %w", err)

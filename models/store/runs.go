@@ -81,7 +81,7 @@ func (s *Store) RetryJob(ctx context.Context, id string) (*models.Job, error) {
 		err := tx.NewSelect().Model(job).Where("id = ?", id).For("UPDATE").Scan(ctx)
 		switch {
 		case noRows(err):
-			return models.Errorf(models.KindNotFound, "no job has this id")
+			return errNoJob()
 		case err != nil:
 			return err
 		case job.DeletedAt != nil:

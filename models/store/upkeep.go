@@ -143,7 +143,7 @@ func (s *Store) JobState(ctx context.Context, id string) (models.State, error) {
 	var state models.State
 	err := s.Pool.QueryRow(ctx, `SELECT state FROM jobs WHERE id = $1`, id).Scan(&state)
 	if noRows(err) {
-		return "", models.Errorf(models.KindNotFound, "no job has this id")
+		return "", errNoJob()
 	}
 	if err != nil {
 		return "", fmt.Errorf("select the state of a job: %w", err)
