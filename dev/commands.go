@@ -183,7 +183,8 @@ func matchQuality(_ context.Context, args []string) (int, error) {
 	o := quality.Options{Out: os.Stdout}
 	f.StringVar(&o.Data, "data", "", "folder of the published sets (default ../shared/data/matching-dev beside the repository)")
 	f.IntVar(&o.Members, "members", 0, "members on the rosters that are made (default 60000)")
-	f.IntVar(&o.Queries, "queries", 0, "people asked for of each (default 60000, and 100000 of the hard set)")
+	f.IntVar(&o.Queries, "queries", 0, "people asked for of each (default 60000, and 100000 of families)")
+	f.IntVar(&o.Families, "families", 0, "rosters of families that are made to be mixed up (default 10)")
 	if err := f.Parse(args); err != nil {
 		return 2, err
 	}

@@ -6,10 +6,13 @@
 package quality
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/google/uuid"
 
@@ -30,7 +33,7 @@ type set struct {
 	queries []query
 	model   *match.Model
 	// unflagged leaves out of every other member that they are a twin.
-	unflagged, published bool
+	unflagged bool
 }
 
 // query asks for one person.
@@ -192,38 +195,63 @@ func lacking(d *fhir.Demographics, p *match.Person) string {
 	return ""
 }
 
-// run asks everything, with the card or without, and returns the scores by kind.
+// run asks everything, with the card or without, on all processors, and returns the scores by kind.
 func (s *set) run(withCard bool) map[string]score {
+	parts := make([]map[string]score, runtime.GOMAXPROCS(0))
+	var wg sync.WaitGroup
+	for n := range parts {
+		wg.Go(func() {
+			parts[n] = map[string]score{}
+			for i := n; i < len(s.queries); i += len(parts) {
+				kind, sc := s.answer(&s.queries[i], withCard)
+				addTo(parts[n], kind, sc)
+			}
+		})
+	}
+	wg.Wait()
+	return sum(parts...)
+}
+
+// answer asks one query, and returns its kind and how it was answered.
+func (s *set) answer(q *query, withCard bool) (string, score) {
+	p := match.FromPatient(q.patient)
+	if withCard {
+		p.AddCards([]fhir.Card{q.card})
+	}
+	kind, asked := q.kind, *q
+	if lack := lacking(&q.patient, &p); lack != "" && !s.unflagged {
+		kind, asked.optional = lack, true
+	}
+	answer := -1
+	if d := s.model.Decide(p, s.candidates(&p)); d.Matched {
+		answer = indexOf(d.Member)
+	}
+	return kind, s.judge(&asked, answer)
+}
+
+func addTo(by map[string]score, kind string, sc score) {
+	have := by[kind]
+	have.add(sc)
+	by[kind] = have
+}
+
+// sum adds scores up, kind by kind.
+func sum(tables ...map[string]score) map[string]score {
 	out := map[string]score{}
-	for i := range s.queries {
-		q := &s.queries[i]
-		p := match.FromPatient(q.patient)
-		if withCard {
-			p.AddCards([]fhir.Card{q.card})
+	for _, by := range tables {
+		for kind, sc := range by {
+			addTo(out, kind, sc)
 		}
-		kind := q.kind
-		asked := *q
-		if lack := lacking(&q.patient, &p); lack != "" && !s.unflagged {
-			kind, asked.optional = lack, true
-		}
-		d := s.model.Decide(p, s.candidates(&p))
-		answer := -1
-		if d.Matched {
-			answer = indexOf(d.Member)
-		}
-		sum := out[kind]
-		sum.add(s.judge(&asked, answer))
-		out[kind] = sum
 	}
 	return out
 }
 
 func total(by map[string]score) score {
-	var sum score
+	var all score
 	for _, sc := range by {
-		sum.add(sc)
+		all.add(sc)
 	}
-	return sum
+	return all
 }
 
 func printTable(w io.Writer, title string, by map[string]score) {
@@ -252,24 +280,20 @@ type Options struct {
 	// Members are on the roster of each seeded set; 0 means 60,000. Queries are asked of it; 0 means 60,000, and 100,000 of the
 	// families that are made to be mixed up.
 	Members, Queries int
-	Out              io.Writer
+	// Families is how many rosters of such families are made; 0 means 10.
+	Families int
+	Out      io.Writer
 }
 
 // Run measures everything and prints a table for each set, the rivals' below ours. The last line is
 //
 //	match-quality: wrong=<disclosures> recall-card=<fraction> recall-nocard=<fraction> queries=<asked>
 //
-// over all sets. It reports whether nobody was taken for somebody else.
+// over all sets. It reports whether nobody was taken for somebody else. Of the families made to be mixed up only wrong answers
+// count: most of what is asked about them is made so that nobody could tell.
 func Run(o Options) (bool, error) {
-	if o.Members == 0 {
-		o.Members = 60_000
-	}
-	hardQueries := 100_000
-	if o.Queries == 0 {
-		o.Queries = 60_000
-	} else {
-		hardQueries = o.Queries
-	}
+	hardQueries := cmp.Or(o.Queries, 100_000)
+	o.Members, o.Queries, o.Families = cmp.Or(o.Members, 60_000), cmp.Or(o.Queries, 60_000), cmp.Or(o.Families, 10)
 	sets, err := published(o.Data)
 	if err != nil {
 		return false, err
@@ -277,61 +301,71 @@ func Run(o Options) (bool, error) {
 	if len(sets) == 0 {
 		fmt.Fprintln(o.Out, "the published sets are not there, so they are left out")
 	}
-	var card, noCard, publishedCard, publishedNoCard score
-	measure := func(s *set) {
-		s.prepare()
-		hard := s.unflagged
-		for _, withCard := range []bool{true, false} {
-			if hard && !withCard {
-				continue // some of its queries have no card as it is
-			}
-			by := s.run(withCard)
-			title := s.name + ", with card"
-			if !withCard {
-				title = s.name + ", no card"
-			}
-			printTable(o.Out, title, by)
-			for _, r := range rivals {
-				printScore(o.Out, "  rule of "+r.name, s.runRival(r, withCard))
-			}
-			fmt.Fprintln(o.Out)
-			switch {
-			case hard: // most of its queries are made so that nobody could tell; only wrong answers count
-				card.wrong += total(by).wrong
-				card.asked += total(by).asked
-			case withCard:
-				card.add(total(by))
-			default:
-				noCard.add(total(by))
-			}
-			if !hard && s.published {
-				if withCard {
-					publishedCard.add(total(by))
-				} else {
-					publishedNoCard.add(total(by))
-				}
-			}
-		}
-	}
+	var card, noCard score
 	for _, s := range sets {
-		s.published = true
-		measure(s)
-	}
-	for _, to := range []seed.TrialOptions{{Seed: 3, Queries: o.Queries}, {Seed: 4, Queries: hardQueries, Hard: true}} {
-		name := "seeds"
-		if to.Hard {
-			name = "families, half absent"
-		}
-		s, err := seeded(name, o.Members, to)
-		if err != nil {
-			return false, err
-		}
-		measure(s)
+		with, without := s.measure(o.Out)
+		card.add(with)
+		noCard.add(without)
 	}
 	if len(sets) > 0 {
-		fmt.Fprintf(o.Out, "of the published sets alone: recall-card=%.4f recall-nocard=%.4f\n", publishedCard.recall(), publishedNoCard.recall())
+		fmt.Fprintf(o.Out, "of the published sets alone: recall-card=%.4f recall-nocard=%.4f\n\n", card.recall(), noCard.recall())
 	}
-	fmt.Fprintf(o.Out, "match-quality: wrong=%d recall-card=%.4f recall-nocard=%.4f queries=%d\n",
-		card.wrong+noCard.wrong, card.recall(), noCard.recall(), card.asked+noCard.asked)
-	return card.wrong+noCard.wrong == 0, nil
+	s, err := seeded("seeds", seed.Options{Seed: 11, Members: o.Members}, seed.TrialOptions{Seed: 3, Queries: o.Queries})
+	if err != nil {
+		return false, err
+	}
+	with, without := s.measure(o.Out)
+	card.add(with)
+	noCard.add(without)
+	hard, err := measureFamilies(o, hardQueries)
+	if err != nil {
+		return false, err
+	}
+	wrong := card.wrong + noCard.wrong + hard.wrong
+	fmt.Fprintf(o.Out, "match-quality: wrong=%d recall-card=%.4f recall-nocard=%.4f queries=%d\n", wrong, card.recall(), noCard.recall(), card.asked+noCard.asked+hard.asked)
+	return wrong == 0, nil
+}
+
+// measure asks everything with the card and without, and prints a table of each.
+func (s *set) measure(w io.Writer) (card, noCard score) {
+	s.prepare()
+	for _, withCard := range []bool{true, false} {
+		by := s.run(withCard)
+		all, title := &card, s.name+", with card"
+		if !withCard {
+			all, title = &noCard, s.name+", no card"
+		}
+		*all = total(by)
+		printTable(w, title, by)
+		for _, r := range rivals {
+			printScore(w, "  rule of "+r.name, s.runRival(r, withCard))
+		}
+		fmt.Fprintln(w)
+	}
+	return card, noCard
+}
+
+// measureFamilies asks about families that are made to be mixed up, on one roster after the other, and prints one table. Some
+// queries have no card as it is, so nothing is asked twice.
+func measureFamilies(o Options, queries int) (score, error) {
+	var tables []map[string]score
+	beaten := make([]score, len(rivals))
+	for i := range uint64(o.Families) {
+		s, err := seeded("families", seed.Options{Seed: 11 + i, Members: o.Members}, seed.TrialOptions{Seed: 4 + i, Queries: queries, Hard: true})
+		if err != nil {
+			return score{}, err
+		}
+		s.prepare()
+		tables = append(tables, s.run(true))
+		for n, r := range rivals {
+			beaten[n].add(s.runRival(r, true))
+		}
+	}
+	by := sum(tables...)
+	printTable(o.Out, fmt.Sprintf("families, half absent, %d rosters", o.Families), by)
+	for n, r := range rivals {
+		printScore(o.Out, "  rule of "+r.name, beaten[n])
+	}
+	fmt.Fprintln(o.Out)
+	return total(by), nil
 }

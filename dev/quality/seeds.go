@@ -12,9 +12,10 @@ import (
 var anchor = time.Date(2026, 6, 30, 0, 0, 0, 0, time.UTC)
 
 // seeded makes a roster of invented members and asks about it.
-func seeded(name string, members int, to seed.TrialOptions) (*set, error) {
+func seeded(name string, so seed.Options, to seed.TrialOptions) (*set, error) {
 	s := &set{name: name, members: map[string]int{}, unflagged: to.Hard}
-	err := seed.Trial(seed.Options{Seed: 11, Members: members, Anchor: anchor}, to, func(m seed.TrialMember) error {
+	so.Anchor = anchor
+	err := seed.Trial(so, to, func(m seed.TrialMember) error {
 		d, err := fhir.ParsePatient(m.Patient)
 		if err != nil {
 			return err

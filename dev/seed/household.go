@@ -1,6 +1,10 @@
 package seed
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // A household is a subscriber and the people covered through them. They share the subscriber id, the address and often
 // the surname, which is what makes telling them apart hard.
@@ -328,16 +332,28 @@ func (h *household) christen(r *rng, p *person) {
 		}
 	}
 	if r.chance(620) {
-		p.middle = givenName(r, p.culture, p.female)
+		for p.middle == "" || p.role == isChild && h.siblingCalled(p, p.middle) {
+			p.middle = givenName(r, p.culture, p.female)
+		}
 		if r.chance(450) {
 			p.middle = firstLetter(p.middle)
 		}
 	}
 }
 
+// siblingCalled reports whether a brother or sister who was named before goes by a name.
+func (h *household) siblingCalled(p *person, name string) bool {
+	return slices.ContainsFunc(h.people[:p.n], func(o person) bool { return o.role == isChild && firstName(o.given) == firstName(name) })
+}
+
+func firstName(given string) string {
+	first, _, _ := strings.Cut(given, " ")
+	return plain(first)
+}
+
 func (h *household) nameTaken(p *person) bool {
 	for i := range p.n {
-		if h.people[i].given == p.given {
+		if firstName(h.people[i].given) == firstName(p.given) { // nobody calls one child María, or Mary, and the other Maria, or Mary Ann
 			return true
 		}
 	}

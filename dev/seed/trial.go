@@ -318,6 +318,12 @@ func (t *trial) ask(fn func(TrialQuery) error) error {
 				}
 			}
 			if t.to.Hard {
+				if twice := e.said; r.chance(250) && tricks[r.n(len(tricks))].apply(&e.r, h, p, &twice) {
+					e.said, q.Kind = twice, "two tricks"
+				}
+				if takenFor(h, p, &e.said) {
+					continue
+				}
 				q.Kind = hardKind(p) + ": " + q.Kind
 			}
 			if !standsOut(h, p) {
@@ -331,6 +337,21 @@ func (t *trial) ask(fn func(TrialQuery) error) error {
 		}
 	}
 	return nil
+}
+
+// takenFor reports whether what is said of a person without a number of their own is what somebody else of the household is
+// called, as when Lawrence goes by Larry and his twin is Larry: then it is the other who is asked for.
+func takenFor(h *household, p *person, s *submission) bool {
+	if s.memberID == h.memberID(p) {
+		return false
+	}
+	for i := range h.people {
+		o := &h.people[i]
+		if o != p && o.given != p.given && o.born == s.born && plain(o.given) == plain(s.given) && plain(o.family) == plain(s.family) {
+			return true
+		}
+	}
+	return false
 }
 
 // hardKind says whether the person is there and what makes them easy to mistake.

@@ -52,6 +52,11 @@ func (p Person) nowhere() Person {
 	return p
 }
 
+func (p Person) phone(number string) Person {
+	p.Phones = []string{number}
+	return p
+}
+
 func (p Person) twin() Person {
 	p.Multiple = true
 	return p
@@ -136,6 +141,20 @@ func TestDecide(t *testing.T) {
 		"twins, one's name garbled":         {pat("Smith", "Saen", "male", familyID).born(childBorn), []Person{pat("Smith", "Jean", "male", familyID).born(childBorn)}, ReasonGivenWeak, 0},
 		"twins, a name is near the other's": {pat("Ngoc", "Yang", "female", familyID).born(childBorn), []Person{pat("Yang", "Yan", "female", familyID).born(childBorn)}, ReasonGiven, 0},
 		"twins, short for both":             {pat("Smith", "Debbie", "female", familyID).born(childBorn), []Person{pat("Smith", "Debra", "female", familyID).born(childBorn)}, ReasonGivenWeak, 0},
+		"short for both, the other's card":  {pat("Smith", "Jonathan Scott", "male", member1, familyID).born(childBorn), []Person{pat("Smith", "John J Scott", "male", member1, familyID).born(childBorn)}, ReasonGivenWeak, 0},
+		"a short form, no child any more":   {pat("Smith", "Jonathan", "male", member1, familyID), []Person{pat("Smith", "John", "male", member1, familyID)}, ReasonMatched, 1},
+		"sisters, the first of two names":   {pat("Smith", "Mary Ann A", "female", member1, familyID).born(childBorn), []Person{pat("Smith", "Mary G", "female", member1, familyID).born(childBorn - 1945)}, ReasonBirthDate, 0},
+		"no given name, the other's card":   {pat("Smith", "", "female", member1, familyID).born(childBorn), []Person{pat("Smith", "Eve", "female", member1, familyID).born(childBorn)}, ReasonGivenWeak, 0},
+		"no given name, no child any more":  {pat("Smith", "", "female", member1, familyID), []Person{pat("Smith", "Eve", "female", member1, familyID)}, ReasonMatched, 1},
+		"twins, a syllable in common":       {pat("Li", "Min Ji", "female", familyID).born(childBorn), []Person{pat("Li", "Min Seo", "female", familyID).born(childBorn)}, ReasonGivenWeak, 0},
+		"twins, a syllable, his card":       {pat("Li", "Min Ji", "female", member1, familyID).born(childBorn), []Person{pat("Li", "Min Jun", "male", member1, familyID).born(childBorn)}, ReasonGender, 0},
+		"twins, first and middle name":      {pat("Smith", "Roy", "male", member1, familyID).born(childBorn), []Person{pat("Smith", "Robert Roy", "male", member1, familyID).born(childBorn)}, ReasonGivenWeak, 0},
+		"garbled from either's name":        {pat("Smith", "Jante", "female", familyID).born(childBorn).twin(), []Person{pat("Smith", "Jane", "female", familyID).born(childBorn)}, ReasonGivenWeak, 0},
+		"spouses of one initial":            {pat("Smith", "J", "male", member1, familyID), []Person{pat("Smith", "Joshua", "male", member1, familyID).born(parentBorn + 88)}, ReasonGivenWeak, 0},
+		"spouses, first and middle name":    {pat("Smith", "Lee", "male", member1, familyID), []Person{pat("Smith", "John Lee", "male", member1, familyID).born(parentBorn + 88)}, ReasonGivenWeak, 0},
+		"spouses, one birthday, his card":   {pat("Smith", "Max", "male", member1, familyID).phone("2175550110"), []Person{pat("Smith", "John", "male", member1, familyID).phone("2175550188")}, ReasonGiven, 0},
+		"spouse not named, the other's":     {pat("Smith", "", "male", member1, familyID), []Person{pat("Smith", "Juan", "male", member1, familyID).born(parentBorn + 25)}, ReasonGivenWeak, 0},
+		"spouses, the name of one":          {pat("Jing", "Thao", "female", familyID), []Person{pat("Thao", "Thao", "female", familyID).born(parentBorn + 150)}, ReasonGivenWeak, 0},
 		"known twins, the other's card":     {pat("Smith", "John", "male", member1, familyID).born(childBorn), []Person{pat("Smith", "Jonathan", "male", member1, familyID).born(childBorn).twin()}, ReasonGivenWeak, 0},
 		"sister with a newborn's card":      {pat("Smith", "Mary", "female", member1, familyID).born(childBorn - 2922), []Person{pat("Smith", "Baby Girl", "female", member1, familyID).born(childBorn)}, ReasonGivenWeak, 0},
 		"exchanged, a slip":                 {pat("Elizabetj", "Smith", "female", familyID).born(childBorn), []Person{pat("Smith", "Elizabeth", "female", familyID).born(childBorn)}, ReasonMatched, 1},

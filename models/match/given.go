@@ -63,6 +63,8 @@ func (md *Model) weighGiven(g *givenAgreement) {
 		g.twin = g.bits
 		if md.named(g.a) == md.named(g.b) {
 			g.twin = min(g.bits-rhyme, 2)
+		} else if md.asNear(g.a, g.b) {
+			g.twin = min(g.bits, 2)
 		}
 	case Near:
 		g.bits = md.apartBits(Given, g.a, g.b, nearRate, -5, 4)
@@ -101,11 +103,14 @@ func agreeNames(a, b []string) givenAgreement {
 		return givenAgreement{}
 	}
 	if restA, restB, ok := cutFirst(a, b); ok {
-		first := Exact
-		if !isWhole(a[0]) && !isWhole(b[0]) {
+		first, rest := Exact, middle(restA, restB)
+		switch {
+		case !isWhole(a[0]) && !isWhole(b[0]):
 			first = Initial
+		case rest == Conflict && isWhole(restA[0]) && isWhole(restB[0]): // brother and sister, Min Jun and Min Ji
+			first = Part
 		}
-		return agreed(first, middle(restA, restB), a[0], b[0])
+		return agreed(first, rest, a[0], b[0])
 	}
 	rest := middle(a[1:], b[1:])
 	switch {

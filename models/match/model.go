@@ -214,6 +214,18 @@ func (md *Model) nearer(word string) bool {
 	return !md.named(word) && slices.ContainsFunc(oneSlip(word), md.named)
 }
 
+// asNear reports whether the one of two words that is nobody's name is one slip from another name than the other word as well,
+// which is hardly rarer: Jante may be Jane, and Janet.
+func (md *Model) asNear(a, b string) bool {
+	if md.named(a) {
+		a, b = b, a
+	}
+	least := md.share(Given, b) / hardlyRarer
+	return slices.ContainsFunc(oneSlip(a), func(name string) bool { return name != b && md.named(name) && md.share(Given, name) >= least })
+}
+
+const hardlyRarer = 8
+
 // exactBits is the weight of a name that agrees: the rarer, the more.
 func (md *Model) exactBits(f Field, word string) float64 {
 	share := md.share(f, word)
