@@ -76,7 +76,7 @@ func (c *comparison) personal(f Field) {
 func (md *Model) compareNames(p, m *Person, c *comparison) {
 	given := md.agreeGiven(p.Givens, m.Givens)
 	family := md.agreeFamily(p.Families, m.Families)
-	if (given.first == Conflict || given.first == Missing) && (family.Level == Conflict || family.Level == Missing) {
+	if (given.first == Conflict || given.first == Missing) && family.Level != Exact {
 		if swapped, ok := md.exchanged(p, m); ok {
 			given = swapped
 			family = Finding{Level: Swapped, Bits: md.bits[Family][Swapped]}
@@ -105,8 +105,11 @@ func (md *Model) swappedNames() givenAgreement {
 }
 
 // exchanged reports whether the given name of one is the family name of the other, both ways, with a slip at most in one. A slip
-// may be in the given name: then it weighs as one.
+// may be in the given name: then it weighs as one. Of three names and more, a middle name may have changed places as well.
 func (md *Model) exchanged(p, m *Person) (givenAgreement, bool) {
+	if reordered(p, m) {
+		return md.swappedNames(), true
+	}
 	best, found := md.swappedNames(), false
 	for _, pg := range p.Givens {
 		for _, mf := range m.Families {
@@ -132,6 +135,26 @@ func (md *Model) exchanged(p, m *Person) (givenAgreement, bool) {
 		}
 	}
 	return best, found
+}
+
+// reordered reports whether two people have the same names, at least three, in other places.
+func reordered(p, m *Person) bool {
+	for _, pg := range p.Givens {
+		for _, pf := range p.Families {
+			names := strings.Fields(pg + " " + pf)
+			if len(names) < 3 || !slices.ContainsFunc(strings.Fields(pg), isWhole) {
+				continue
+			}
+			for _, mg := range m.Givens {
+				for _, mf := range m.Families {
+					if sameWords(names, strings.Fields(mg+" "+mf)) {
+						return true
+					}
+				}
+			}
+		}
+	}
+	return false
 }
 
 // crossSlips compares given names with a family name: all of them, or those that come first. What comes after them may be a

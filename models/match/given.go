@@ -38,6 +38,13 @@ const garbled = 5
 // and is a name itself never tells twins apart.
 const rhyme = 3
 
+// mayBeTwins is the most that a given name weighs against a twin when it may be a twin's own. garbledAsNear is that of nobody's name
+// that is as near to another name: a twin has to have the other name, and it has to be garbled besides.
+const (
+	mayBeTwins    = 2.
+	garbledAsNear = 2.5
+)
+
 // weighGiven gives an agreement its weights: against strangers, and against brothers and sisters, who are seldom called
 // the same and often nearly so.
 func (md *Model) weighGiven(g *givenAgreement) {
@@ -51,10 +58,10 @@ func (md *Model) weighGiven(g *givenAgreement) {
 	case Nickname:
 		rate, most := nicknameRate, 6.
 		if areCousins(g.a, g.b) {
-			rate, most = cousinRate, 2
+			rate, most = cousinRate, mayBeTwins
 		}
 		if isShared(g.a, g.b) || isShared(g.b, g.a) {
-			most = 2
+			most = mayBeTwins
 		}
 		g.bits = md.apartBits(Given, g.a, g.b, rate, 0, 8)
 		g.twin = min(g.bits, most)
@@ -62,19 +69,19 @@ func (md *Model) weighGiven(g *givenAgreement) {
 		g.bits = md.apartBits(Given, g.a, g.b, slipRate, -4, 7)
 		g.twin = g.bits
 		if md.named(g.a) == md.named(g.b) {
-			g.twin = min(g.bits-rhyme, 2)
+			g.twin = min(g.bits-rhyme, mayBeTwins)
 		} else if md.asNear(g.a, g.b) {
-			g.twin = min(g.bits, 2)
+			g.twin = min(g.bits, garbledAsNear)
 		}
 	case Near:
 		g.bits = md.apartBits(Given, g.a, g.b, nearRate, -5, 4)
-		g.twin = min(g.bits, 2)
+		g.twin = min(g.bits, mayBeTwins)
 		if md.named(g.a) != md.named(g.b) && !md.nearer(g.a) && !md.nearer(g.b) {
 			g.bits, g.twin = garbled, garbled
 		}
 	case Part:
 		g.bits = max(0, md.exactBits(Given, g.a)-5)
-		g.twin = min(g.bits, 2)
+		g.twin = min(g.bits, mayBeTwins)
 	case Initial:
 		g.bits, g.twin = 1, 1
 	case Conflict:

@@ -66,7 +66,7 @@ func (c *comparison) vetoes(adult bool) []Reason {
 	veto(c.generation && national != Exact, ReasonGeneration)
 	// With one thing that differs, another that nearly agrees is a cousin's, a spouse's or a namesake's.
 	veto((middle == Conflict || family == Conflict) && birth == Near && !personal, ReasonGivenWeak)
-	veto(given != Missing && given != Conflict && c.found[Given].Twin < certainty/2 && birth == Near && national != Exact, ReasonGivenWeak)
+	veto(given != Missing && given != Conflict && c.found[Given].Twin <= mayBeTwins && birth != Exact && national != Exact, ReasonGivenWeak)
 	return out
 }
 
@@ -85,8 +85,7 @@ func (md *Model) doubtful(p, m *Person, c *comparison) bool {
 		own := c.level(MemberID) == Exact && c.verified && !c.multiple
 		return !(own && c.sameFamily() && c.level(Birth) != Near && bornTogether(p, m) && (adult || unnamed))
 	}
-	mayBeTwin := c.multiple || given != Slip && !adult
-	return mayBeTwin && c.found[Given].Twin < certainty/2
+	return c.multiple && c.found[Given].Twin < certainty/2 || !adult && c.found[Given].Twin <= mayBeTwins
 }
 
 // sameFamily reports whether family names agree, if not in full.
