@@ -67,7 +67,7 @@ fuzz: ## every fuzz test for FUZZTIME each
 	done
 
 bench: dev ## measure imports, matches and exports against the same work done by hand
-	@$(BIN)/dev bench match
+	@$(BIN)/dev bench match --roster 10000,100000,1000000
 	@$(GO) test ./activities -run - -bench ImportRules -benchtime 5x
 	@$(BIN)/dev bench
 
