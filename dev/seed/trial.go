@@ -347,7 +347,7 @@ func takenFor(h *household, p *person, s *submission) bool {
 	}
 	for i := range h.people {
 		o := &h.people[i]
-		if o != p && o.given != p.given && o.born == s.born && plain(o.given) == plain(s.given) && plain(o.family) == plain(s.family) {
+		if o != p && o.given != p.given && o.isCalled(s.born, s.given, s.family) {
 			return true
 		}
 	}

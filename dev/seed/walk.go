@@ -62,11 +62,16 @@ func isAbsentRelative(h *household, p *person) bool { return p.absent && !p.twin
 func standsOut(h *household, p *person) bool {
 	for i := range h.people {
 		o := &h.people[i]
-		if o != p && o.born == p.born && plain(o.given) == plain(p.given) && plain(o.family) == plain(p.family) {
+		if o != p && o.isCalled(p.born, p.given, p.family) {
 			return false
 		}
 	}
 	return true
+}
+
+// isCalled reports whether somebody was born on a day and has a name, however it is written.
+func (p *person) isCalled(born day, given, family string) bool {
+	return p.born == born && plain(p.given) == plain(given) && plain(p.family) == plain(family)
 }
 
 // strangerFamilies is where the numbers of families begin that no roster reaches: their people are unknown to the payer,

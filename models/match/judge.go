@@ -126,8 +126,8 @@ func (c *comparison) outvotes(adult bool) bool {
 		return false
 	case level(Birth) == Conflict || level(Birth) == Missing:
 		switch level(Given) {
-		case Exact, Slip, Nickname, Swapped: // sisters may have the first of two names in common
-			return (c.sameFamily() || contact) && level(Middle) != Conflict
+		case Exact, Slip, Nickname, Swapped:
+			return (c.sameFamily() || contact) && level(Middle) != Conflict // sisters may have the first of two names in common
 		case Missing:
 			return c.sameFamily() && level(Email) == Exact && c.found[Email].Twin >= 4
 		default:
@@ -173,7 +173,7 @@ func uncorroborated(c *comparison) bool {
 	compared, agree, place, conflict := false, false, false, false
 	elsewhere := c.found[Postal].Level == Conflict && c.found[Phone].Level == Conflict && c.found[Birth].Level != Exact
 	for _, f := range contacts {
-		switch l := c.found[f].Level; l {
+		switch c.found[f].Level {
 		case Exact, Slip:
 			compared, agree = true, agree || f != Email || !elsewhere
 		case Place, Near: // the same town, or the same street in it
