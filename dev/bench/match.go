@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,8 +43,8 @@ const matchSlice = 500
 // matchParallel is how many slices are under way at once, as the default of PDEX_RUN_PARALLEL.
 const matchParallel = 4
 
-// Match measures how many people a second are read, looked up in Postgres, decided and stored, on rosters that grow. The
-// members go into the index by COPY, with the parts an import makes. The last line is
+// Match measures how many people a second are read, looked up in Postgres, decided and stored, on rosters that grow. Each roster
+// is a database of its own in one server; the members go into the index by COPY, with the parts an import makes. The last line is
 //
 //	bench-match: <roster>=<people a second> ... growth=<exponent>
 //
@@ -61,109 +62,101 @@ func Match(ctx context.Context, o MatchOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, scratch.Remove(context.WithoutCancel(ctx))) }()
-	s, server, err := matchStore(ctx, scratch)
+	server, err := matchServer(ctx, scratch)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, server.Abandon(context.WithoutCancel(ctx))) }()
-	defer s.Close()
 
-	line, first, last := "bench-match:", 0., 0.
-	loaded := 0
-	for _, size := range slices.Sorted(slices.Values(o.Rosters)) {
+	rosters := make([]roster, len(o.Rosters))
+	for i, size := range slices.Sorted(slices.Values(o.Rosters)) {
 		started := time.Now()
-		if _, err := s.Pool.Exec(ctx, "ALTER TABLE member_keys DROP CONSTRAINT member_keys_pkey"); err != nil {
-			return fmt.Errorf("prepare the load: %w", err)
-		}
-		names, err := loadRoster(ctx, s, loaded, size)
-		if err != nil {
+		if rosters[i], err = loadRoster(ctx, server, size); err != nil {
 			return err
 		}
-		for _, sql := range []string{"ALTER TABLE member_keys ADD PRIMARY KEY (key, member_id, source)", "VACUUM (ANALYZE) members", "VACUUM (ANALYZE) member_parts", "VACUUM (ANALYZE) member_keys"} {
-			if _, err := s.Pool.Exec(ctx, sql); err != nil {
-				return fmt.Errorf("vacuum: %w", err)
-			}
-		}
+		defer rosters[i].store.Close()
 		fmt.Fprintf(o.Out, "roster    %9d members in the index after %.1fs\n", size, time.Since(started).Seconds())
-		loaded = size
 		// Other people first, so that what is measured is neither Postgres's first look at its pages nor what it has just seen.
-		if _, err := matchAll(ctx, s, names, size, o.Queries, warmSeed); err != nil {
+		if _, err := rosters[i].matchAll(ctx, o.Queries, warmSeed); err != nil {
 			return err
 		}
-		sum, cost, err := matchMedian(ctx, s, names, size, o.Queries)
-		if err != nil {
-			return err
-		}
-		rate := float64(o.Queries) / sum.took.Seconds()
-		var mem runtime.MemStats
-		runtime.ReadMemStats(&mem)
-		fmt.Fprintf(o.Out, "match     %9d people in %6.2fs: %7.0f people/s, %5.0f µs of CPU and %.1f candidates each, %d found, heap %d MB\n",
-			o.Queries, sum.took.Seconds(), rate, 1e6*cost, float64(sum.candidates)/float64(o.Queries), sum.found, mem.HeapSys>>20)
-		line += fmt.Sprintf(" %d=%.0f", size, rate)
-		if first == 0 {
-			first = cost
-		}
-		last = cost
 	}
-	if n := len(o.Rosters); n > 1 {
-		line += fmt.Sprintf(" growth=%.2f", math.Log(last/first)/math.Log(math.Log(float64(slices.Max(o.Rosters)))/math.Log(float64(slices.Min(o.Rosters)))))
+	growth, err := matchRounds(ctx, rosters, o.Queries)
+	if err != nil {
+		return err
 	}
-	fmt.Fprintln(o.Out, line)
+	var mem runtime.MemStats
+	runtime.ReadMemStats(&mem)
+	var line strings.Builder
+	line.WriteString("bench-match:")
+	for _, r := range rosters {
+		mid := r.rounds[len(r.rounds)/2]
+		rate := float64(o.Queries) / mid.took.Seconds()
+		fmt.Fprintf(o.Out, "match     %9d members, %d people in %6.2fs: %7.0f people/s, %5.0f µs of CPU and %.1f candidates each, %d found\n",
+			r.size, o.Queries, mid.took.Seconds(), rate, 1e6*mid.cost, float64(mid.candidates)/float64(o.Queries), mid.found)
+		fmt.Fprintf(&line, " %d=%.0f", r.size, rate)
+	}
+	if len(rosters) > 1 {
+		fmt.Fprintf(&line, " growth=%.2f", growth)
+	}
+	fmt.Fprintf(o.Out, "heap      %9d MB\n%s\n", mem.HeapSys>>20, line.String())
 	return nil
 }
 
-// matchMedian asks for others each time, and returns the time whose cost is the middle one: what else the machine does shows in
-// single ones. The cost is CPU seconds a person.
-func matchMedian(ctx context.Context, s *store.Store, model *match.Model, roster, queries int) (matched, float64, error) {
-	type round struct {
-		sum  matched
-		cost float64
-	}
-	rounds := make([]round, 5)
-	for i := range rounds {
-		before, err := used(ctx, s)
-		if err != nil {
-			return matched{}, 0, err
-		}
-		if rounds[i].sum, err = matchAll(ctx, s, model, roster, queries, askSeed+uint64(i)); err != nil {
-			return matched{}, 0, err
-		}
-		after, err := used(ctx, s)
-		if err != nil {
-			return matched{}, 0, err
-		}
-		rounds[i].cost = (after - before).Seconds() / float64(queries)
-	}
-	slices.SortFunc(rounds, func(a, b round) int { return cmp.Compare(a.cost, b.cost) })
-	mid := rounds[len(rounds)/2]
-	return mid.sum, mid.cost, nil
+// roster is a number of members in a database of their own, and what was measured on them.
+type roster struct {
+	size   int
+	store  *store.Store
+	names  *match.Model
+	rounds []matched
 }
 
-// matchStore is a Postgres made for the run, with the settings of a production server.
-func matchStore(ctx context.Context, scratch *folder.Scratch) (*store.Store, *postgres.Server, error) {
+// matchRounds asks each roster in turn, for others each time, sorts what it measured by cost, and returns the middle growth from
+// the first roster to the last. What else the machine does meanwhile so bears on all rosters alike, and shows in single rounds.
+func matchRounds(ctx context.Context, rosters []roster, queries int) (float64, error) {
+	growths := make([]float64, 9)
+	for n := range growths {
+		for i := range rosters {
+			r := &rosters[i]
+			before, err := used(ctx, r.store)
+			if err != nil {
+				return 0, err
+			}
+			sum, err := r.matchAll(ctx, queries, askSeed+uint64(n))
+			if err != nil {
+				return 0, err
+			}
+			after, err := used(ctx, r.store)
+			if err != nil {
+				return 0, err
+			}
+			sum.cost = (after - before).Seconds() / float64(queries)
+			r.rounds = append(r.rounds, sum)
+		}
+		small, large := rosters[0], rosters[len(rosters)-1]
+		growths[n] = math.Log(large.rounds[n].cost/small.rounds[n].cost) / math.Log(math.Log(float64(large.size))/math.Log(float64(small.size)))
+	}
+	for _, r := range rosters {
+		slices.SortFunc(r.rounds, func(a, b matched) int { return cmp.Compare(a.cost, b.cost) })
+	}
+	slices.Sort(growths)
+	return growths[len(growths)/2], nil
+}
+
+// matchServer is a Postgres made for the run, with the settings of a production server.
+func matchServer(ctx context.Context, scratch *folder.Scratch) (*postgres.Server, error) {
 	found := postgres.Find(ctx)
 	if len(found) == 0 {
-		return nil, nil, postgres.ErrNoBinaries
+		return nil, postgres.ErrNoBinaries
 	}
 	log, err := os.Create(filepath.Join(scratch.Path, "postgres.log"))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer log.Close() // the server has its own
-	server, err := postgres.Start(ctx, postgres.Config{
+	return postgres.Start(ctx, postgres.Config{
 		Binaries: found[0], Dir: filepath.Join(scratch.Path, "pg"), Password: rand.Text(), SharedBuffers: "3GB", Log: log, Inherit: []*os.File{scratch.Hold()},
 	})
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := store.Migrate(ctx, server.URL("")); err != nil {
-		return nil, nil, errors.Join(err, server.Abandon(context.WithoutCancel(ctx)))
-	}
-	s, err := store.Open(ctx, server.URL(""))
-	if err != nil {
-		return nil, nil, errors.Join(err, server.Abandon(context.WithoutCancel(ctx)))
-	}
-	return s, server, nil
 }
 
 // used is the CPU time that this process and the sessions of the store's Postgres have used.
@@ -189,8 +182,41 @@ func matchSeed(members int) seed.Options {
 	return seed.Options{Seed: 23, Members: members, Anchor: time.Date(2026, 6, 30, 0, 0, 0, 0, time.UTC)}
 }
 
-// loadRoster adds members after the first ones up to a number, and counts the names of all.
-func loadRoster(ctx context.Context, s *store.Store, have, want int) (*match.Model, error) {
+// loadRoster makes a database of some members.
+func loadRoster(ctx context.Context, server *postgres.Server, size int) (roster, error) {
+	database := fmt.Sprintf("roster_%d", size)
+	if err := createDatabase(ctx, server, database); err != nil {
+		return roster{}, err
+	}
+	if err := store.Migrate(ctx, server.URL(database)); err != nil {
+		return roster{}, err
+	}
+	s, err := store.Open(ctx, server.URL(database))
+	if err != nil {
+		return roster{}, err
+	}
+	r := roster{size: size, store: s}
+	if err := r.load(ctx); err != nil {
+		s.Close()
+		return roster{}, err
+	}
+	return r, nil
+}
+
+func createDatabase(ctx context.Context, server *postgres.Server, name string) error {
+	conn, err := pgx.Connect(ctx, server.URL(""))
+	if err != nil {
+		return fmt.Errorf("make a database: %w", err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	if _, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil {
+		return fmt.Errorf("make a database: %w", err)
+	}
+	return nil
+}
+
+// load puts the members into the index, and counts their names.
+func (r *roster) load(ctx context.Context) error {
 	const batch = 5000
 	var patients []string
 	var parts []store.MemberPart
@@ -199,12 +225,14 @@ func loadRoster(ctx context.Context, s *store.Store, have, want int) (*match.Mod
 		if len(patients) == 0 {
 			return nil
 		}
-		err := s.LoadParts(ctx, patients, parts, time.Now())
+		err := r.store.LoadParts(ctx, patients, parts, time.Now())
 		patients, parts = patients[:0], parts[:0]
 		return err
 	}
-	n := 0
-	err := seed.Trial(matchSeed(want), seed.TrialOptions{}, func(m seed.TrialMember) error {
+	if _, err := r.store.Pool.Exec(ctx, "ALTER TABLE member_keys DROP CONSTRAINT member_keys_pkey"); err != nil {
+		return fmt.Errorf("prepare the load: %w", err)
+	}
+	err := seed.Trial(matchSeed(r.size), seed.TrialOptions{}, func(m seed.TrialMember) error {
 		resources := [][]byte{m.Patient}
 		for line := range bytes.Lines(m.Coverages) {
 			resources = append(resources, line)
@@ -215,9 +243,6 @@ func loadRoster(ctx context.Context, s *store.Store, have, want int) (*match.Mod
 			return err
 		}
 		names.Count(&p)
-		if n++; n <= have {
-			return nil
-		}
 		patients, parts = append(patients, m.ID), append(parts, made...)
 		if len(patients) < batch {
 			return ctx.Err()
@@ -225,11 +250,16 @@ func loadRoster(ctx context.Context, s *store.Store, have, want int) (*match.Mod
 		return flush()
 	}, nil)
 	if err := errors.Join(err, flush()); err != nil {
-		return nil, err
+		return err
 	}
-	model := names.Train()
-	model.Today = int32(matchSeed(1).Anchor.Unix() / 86400)
-	return model, nil
+	for _, sql := range []string{"ALTER TABLE member_keys ADD PRIMARY KEY (key, member_id, source)", "VACUUM (ANALYZE) members", "VACUUM (ANALYZE) member_parts", "VACUUM (ANALYZE) member_keys"} {
+		if _, err := r.store.Pool.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("vacuum: %w", err)
+		}
+	}
+	r.names = names.Train()
+	r.names.Today = int32(matchSeed(1).Anchor.Unix() / 86400)
+	return nil
 }
 
 // asking is a slice of people as they were submitted.
@@ -241,13 +271,14 @@ type asking struct {
 // matched is what became of some people asked for.
 type matched struct {
 	took              time.Duration
+	cost              float64 // CPU seconds a person
 	found, candidates int
 }
 
 // matchAll asks for people in slices. The people are made beforehand.
-func matchAll(ctx context.Context, s *store.Store, model *match.Model, roster, queries int, asks uint64) (matched, error) {
+func (r *roster) matchAll(ctx context.Context, queries int, asks uint64) (matched, error) {
 	var slicesOf []asking
-	err := seed.Trial(matchSeed(roster), seed.TrialOptions{Seed: asks, Queries: queries}, nil, func(q seed.TrialQuery) error {
+	err := seed.Trial(matchSeed(r.size), seed.TrialOptions{Seed: asks, Queries: queries}, nil, func(q seed.TrialQuery) error {
 		if n := len(slicesOf); n == 0 || len(slicesOf[n-1].lines) == matchSlice {
 			slicesOf = append(slicesOf, asking{slice: n})
 		}
@@ -259,12 +290,12 @@ func matchAll(ctx context.Context, s *store.Store, model *match.Model, roster, q
 		return matched{}, err
 	}
 	job := uuid.NewString()
-	_, err = s.Pool.Exec(ctx, `INSERT INTO jobs (id, client_id, operation, request_url, request_digest, state, created_at)
+	_, err = r.store.Pool.Exec(ctx, `INSERT INTO jobs (id, client_id, operation, request_url, request_digest, state, created_at)
 		VALUES ($1, 'bench', 'bulk-member-match', '', '', 'running', now())`, job)
 	if err != nil {
 		return matched{}, err
 	}
-	_, err = s.Pool.Exec(ctx, `INSERT INTO match_slices (job_id, slice, first, members, byte_offset, byte_length)
+	_, err = r.store.Pool.Exec(ctx, `INSERT INTO match_slices (job_id, slice, first, members, byte_offset, byte_length)
 		SELECT $1::uuid, n, n * $2, $2, 0, 0 FROM generate_series(0, $3::int - 1) AS n`, job, matchSlice, len(slicesOf))
 	if err != nil {
 		return matched{}, err
@@ -275,7 +306,7 @@ func matchAll(ctx context.Context, s *store.Store, model *match.Model, roster, q
 	group.SetLimit(matchParallel)
 	for i, a := range slicesOf {
 		group.Go(func() error {
-			sum, err := matchOne(ctx, s, model, job, a)
+			sum, err := matchOne(ctx, r.store, r.names, job, a)
 			sums[i] = sum
 			return err
 		})
