@@ -121,9 +121,9 @@ type score struct {
 	asked, present, found, wrong, apart int
 
 	missed map[match.Reason]int // those present and not found, by what was against them
-	// twins are those missed of whom an absent twin's record would say the same: the birth date is the member's, the family name
-	// is or is alike, the given name is another or missing, and there is no number of one person. Who finds them finds relatives.
-	twins int
+	// relatives are those missed of whom the record of a relative who is no member would say the same: a twin's, or that of
+	// somebody of the family who shows the member's card. The given name is another or missing. Who finds them finds relatives.
+	relatives int
 }
 
 func (a *score) add(b score) {
@@ -132,7 +132,7 @@ func (a *score) add(b score) {
 	a.found += b.found
 	a.wrong += b.wrong
 	a.apart += b.apart
-	a.twins += b.twins
+	a.relatives += b.relatives
 	for reason, n := range b.missed {
 		if a.missed == nil {
 			a.missed = map[match.Reason]int{}
@@ -148,12 +148,12 @@ func (a score) recall() float64 {
 	return float64(a.found) / float64(a.present)
 }
 
-// reachable is the recall of finding all but the twins.
+// reachable is the recall of finding all but those relatives.
 func (a score) reachable() float64 {
 	if a.present == 0 {
 		return 1
 	}
-	return 1 - float64(a.twins)/float64(a.present)
+	return 1 - float64(a.relatives)/float64(a.present)
 }
 
 func (a score) precision() float64 {
@@ -252,18 +252,23 @@ func (s *set) answer(q *query, withCard bool) (string, score) {
 	sc := s.judge(&asked, answer)
 	if sc.present > sc.found+sc.wrong {
 		sc.missed = map[match.Reason]int{d.Reason: 1}
-		if v := d.Best; v != nil && s.ids[indexOf(v.Member)] == q.truth && mayBeATwin(v) {
-			sc.twins = 1
+		if v := d.Best; v != nil && s.ids[indexOf(v.Member)] == q.truth && mayBeARelative(v) {
+			sc.relatives = 1
 		}
 	}
 	return kind, sc
 }
 
-// mayBeATwin says whether what is known of a person fits a twin of the member just as well.
-func mayBeATwin(v *match.Verdict) bool {
-	given, family := v.Fields[match.Given].Level, v.Fields[match.Family].Level
-	return (given == match.Conflict || given == match.Missing) && (family == match.Exact || family == match.Slip || family == match.Near) &&
-		v.Fields[match.Birth].Level == match.Exact && v.Fields[match.MemberID].Level != match.Exact && v.Fields[match.National].Level != match.Exact
+// mayBeARelative says whether what is known of a person fits a relative of the member just as well.
+func mayBeARelative(v *match.Verdict) bool {
+	level := func(f match.Field) match.Level { return v.Fields[f].Level }
+	switch {
+	case level(match.Given) != match.Conflict && level(match.Given) != match.Missing, level(match.Family) == match.Conflict, level(match.National) == match.Exact:
+		return false
+	case level(match.MemberID) == match.Exact:
+		return true
+	}
+	return level(match.Birth) == match.Exact && level(match.Family) != match.Missing
 }
 
 func addTo(by map[string]score, kind string, sc score) {
@@ -305,7 +310,7 @@ func printTable(w io.Writer, title string, by map[string]score) {
 	for _, reason := range sortedKeys(all.missed) {
 		fmt.Fprintf(w, " %s=%d", reason, all.missed[reason])
 	}
-	fmt.Fprintf(w, "; as a twin's record would say: %d, without whom recall is %.4f at most\n", all.twins, all.reachable())
+	fmt.Fprintf(w, "; as a relative's record would say: %d, without whom recall is %.4f at most\n", all.relatives, all.reachable())
 }
 
 func printScore(w io.Writer, name string, sc score) {
@@ -354,7 +359,7 @@ func Run(o Options) (bool, error) {
 		noCard.add(without)
 	}
 	if len(sets) > 0 {
-		fmt.Fprintf(o.Out, "of the published sets alone: recall-card=%.4f recall-nocard=%.4f, of %.4f and %.4f without answering twins\n\n",
+		fmt.Fprintf(o.Out, "of the published sets alone: recall-card=%.4f recall-nocard=%.4f, of %.4f and %.4f without answering relatives\n\n",
 			card.recall(), noCard.recall(), card.reachable(), noCard.reachable())
 	}
 	s, err := seeded("seeds", seed.Options{Seed: 11, Members: o.Members}, seed.TrialOptions{Seed: 3, Queries: o.Queries})
