@@ -104,8 +104,9 @@ func (md *Model) swappedNames() givenAgreement {
 	return givenAgreement{first: Swapped, bits: md.bits[Given][Swapped], twin: 9}
 }
 
-// exchanged reports whether the given name of one is the family name of the other, both ways, with a slip at most in one. A slip
-// may be in the given name: then it weighs as one. Of three names and more, a middle name may have changed places as well.
+// exchanged reports whether the given name of one is the family name of the other, both ways, with a slip at most in one. The slip
+// may be in the given name, and then weighs as one, unless nobody is called like that and somebody is called like the other. Of
+// three names and more, a middle name may have changed places as well.
 func (md *Model) exchanged(p, m *Person) (givenAgreement, bool) {
 	if reordered(p, m) {
 		return md.swappedNames(), true
@@ -119,16 +120,20 @@ func (md *Model) exchanged(p, m *Person) (givenAgreement, bool) {
 			}
 			for _, pf := range p.Families {
 				for _, mg := range m.Givens {
-					slip := givenAgreement{first: Slip, a: FirstGiven(pg), b: solid(mf)}
+					slip, same := givenAgreement{first: Slip, a: FirstGiven(pg), b: solid(mf)}, FirstGiven(mg)
 					switch b := crossSlips(mg, pf); {
 					case a+b > 1:
 						continue
 					case a+b == 0:
 						return md.swappedNames(), true
 					case b == 1:
-						slip.a, slip.b = FirstGiven(mg), solid(pf)
+						slip.a, slip.b, same = FirstGiven(mg), solid(pf), FirstGiven(pg)
 					}
-					md.weighGiven(&slip)
+					if md.named(same) && !md.named(slip.a) && !md.named(slip.b) {
+						slip = md.swappedNames()
+					} else {
+						md.weighGiven(&slip)
+					}
 					best.bits, best.twin, found = min(best.bits, slip.bits), min(best.twin, slip.twin), true
 				}
 			}

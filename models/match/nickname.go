@@ -55,9 +55,13 @@ func areCousins(a, b string) bool {
 }
 
 // isShared reports whether a short form is as well that of another common name than this one: Debbie may be Debra's, or her twin
-// Deborah's.
-func isShared(short, long string) bool {
-	return isShortFor(short, long) && slices.ContainsFunc(nicknameTable()[short], func(other string) bool { return other != long && isCommon(other) })
+// Deborah's. Where it is not short for this one, but they have a form in common, the other must be none that this one is short for:
+// Jess may be Jessica, whom nobody calls Janet.
+func isShared(short, name string) bool {
+	its := isShortFor(short, name)
+	return slices.ContainsFunc(nicknameTable()[short], func(long string) bool {
+		return long != name && isCommon(long) && (its || !isShortFor(name, long))
+	})
 }
 
 // isCommon reports whether one in ten thousand people or more has the given name.
