@@ -82,12 +82,12 @@ func (md *Model) compareNames(p, m *Person, c *comparison) {
 			family = Finding{Level: Swapped, Bits: md.bits[Family][Swapped]}
 		}
 	}
-	if family.Level == Missing || family.Level == Conflict {
+	if family.Level == Missing || family.Level == Conflict || family.Level == Near {
 		switch crossed := given.first != Exact && given.first != Swapped && halfExchanged(p, m); {
 		case !crossed:
 		case family.Level == Missing && given.first == Conflict:
 			given = md.swappedNames()
-		case family.Level == Conflict: // also where the family name happens to be nearly the other's given name
+		case family.Level != Missing: // also where the family name happens to be nearly the other's given name
 			given.first = Conflict
 			given.bits, given.twin = md.bits[Given][Conflict], md.bits[Given][Conflict]
 			c.crossed = true

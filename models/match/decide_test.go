@@ -139,6 +139,7 @@ func TestDecide(t *testing.T) {
 		"garbled, the family's card":        {pat("Smith", "Felipzabeth", "female", familyID).born(childBorn), []Person{pat("Smith", "Elizabeth", "female", familyID).born(childBorn)}, ReasonMatched, 1},
 		"garbled, known to be a twin":       {pat("Smith", "Felipzabeth", "female", familyID).born(childBorn).twin(), []Person{pat("Smith", "Elizabeth", "female", familyID).born(childBorn)}, ReasonGivenWeak, 0},
 		"rare names that rhyme":             {pat("Smith", "Jaylin", "male", familyID).born(childBorn), []Person{pat("Smith", "Jaylon", "male", familyID).born(childBorn)}, ReasonGivenWeak, 0},
+		"twins, exchanged, all alike":       {pat("Yang", "Yan P", "female", familyID).born(childBorn), []Person{pat("Eun Ji", "Yang", "female", familyID).born(childBorn)}, ReasonGiven, 0},
 		"twins, exchanged":                  {pat("Sean", "Smith", "male", familyID).born(childBorn), []Person{pat("Smith", "Jean", "male", familyID).born(childBorn)}, ReasonGivenWeak, 0},
 		"twins, one's name garbled":         {pat("Smith", "Saen", "male", familyID).born(childBorn), []Person{pat("Smith", "Jean", "male", familyID).born(childBorn)}, ReasonGivenWeak, 0},
 		"twins, a name is near the other's": {pat("Ngoc", "Yang", "female", familyID).born(childBorn), []Person{pat("Yang", "Yan", "female", familyID).born(childBorn)}, ReasonGiven, 0},
