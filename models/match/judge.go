@@ -81,7 +81,8 @@ func (md *Model) doubtful(p, m *Person, c *comparison) bool {
 	case given == Missing && namedByEmail(p, m, c):
 		return false
 	case given == Missing:
-		unnamed := len(p.Givens) == 0 && len(m.Givens) == 0
+		// Of newborn twins who have no names yet often nothing but their gender tells whose card it is.
+		unnamed := len(p.Givens) == 0 && len(m.Givens) == 0 && c.level(Gender) == Exact
 		own := c.level(MemberID) == Exact && c.verified && !c.multiple
 		return !(own && c.sameFamily() && c.level(Birth) != Near && bornTogether(p, m) && (adult || unnamed))
 	}
