@@ -22,6 +22,7 @@ type comparison struct {
 	verified   bool // the member id that agrees is one person's for certain
 	multiple   bool // one of them is known to be a twin
 	crossed    bool // the given name of one is the family name of the other, and the other names are others
+	prefixed   bool // the given name that agrees is one that brothers or sisters share, and the next one, which one of them has, does not
 }
 
 // compare holds p against m. shared tells the identifier values that more than one candidate has.
@@ -96,7 +97,13 @@ func (md *Model) compareNames(p, m *Person, c *comparison) {
 	c.found[Given] = Finding{given.first, given.bits, given.twin, given.twin}
 	c.found[Family] = family
 	c.set(md, Middle, given.middle)
+	c.prefixed = given.first == Exact && isPrefix(given.a) && given.middle != Exact && given.middle != Initial && (hasMore(p.Givens) || hasMore(m.Givens))
 	c.personal(Middle)
+}
+
+// hasMore reports whether any of given names is of more words than one.
+func hasMore(givens []string) bool {
+	return slices.ContainsFunc(givens, func(g string) bool { return strings.Contains(g, " ") })
 }
 
 // swappedNames is the agreement of given names that are found in the place of family names.

@@ -114,7 +114,7 @@ func agreeNames(a, b []string) givenAgreement {
 		switch {
 		case !isWhole(a[0]) && !isWhole(b[0]):
 			first = Initial
-		case rest == Conflict && isWhole(restA[0]) && isWhole(restB[0]): // brother and sister, Min Jun and Min Ji
+		case rest == Conflict && (isPrefix(a[0]) || isWhole(restA[0]) && isWhole(restB[0])): // brother and sister, Min Jun and Min Ji
 			first = Part
 		}
 		return agreed(first, rest, a[0], b[0])
