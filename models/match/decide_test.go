@@ -141,6 +141,7 @@ func TestDecide(t *testing.T) {
 		"rare names that rhyme":             {pat("Smith", "Jaylin", "male", familyID).born(childBorn), []Person{pat("Smith", "Jaylon", "male", familyID).born(childBorn)}, ReasonGivenWeak, 0},
 		"twins, exchanged, all alike":       {pat("Yang", "Yan P", "female", familyID).born(childBorn), []Person{pat("Eun Ji", "Yang", "female", familyID).born(childBorn)}, ReasonGiven, 0},
 		"twins, one name in common":         {pat("Smith", "Maria Elena", "female", member1, familyID).born(childBorn).twin(), []Person{pat("Smith", "Maria", "female", member1, familyID).born(childBorn)}, ReasonGivenWeak, 0},
+		"twins, half a name":                {pat("Lee", "Mei Ling", "female", familyID).born(childBorn), []Person{pat("Lee", "Mei", "female", familyID).born(childBorn)}, ReasonGivenWeak, 0},
 		"twins, other initials":             {pat("Khan", "Mohammed A", "male", familyID).born(childBorn), []Person{pat("Khan", "Mohammed H", "male", familyID).born(childBorn)}, ReasonGivenWeak, 0},
 		"sisters, one name in common":       {pat("Smith", "Maria Elena", "female", member1, familyID), []Person{pat("Smith", "Maria", "female", member1, familyID).born(1077)}, ReasonBirthDate, 0},
 		"one name, a slip in the date":      {pat("Smith", "Maria Elena", "female", member1, familyID), []Person{pat("Smith", "Maria", "female", member1, familyID).born(1820)}, ReasonMatched, 1},

@@ -73,6 +73,9 @@ var prefixes = map[string]bool{
 
 func isPrefix(name string) bool { return prefixes[name] }
 
+// isSyllable reports whether a name may be the first half of one that is written in two words.
+func isSyllable(name string) bool { return len(name) <= 4 && isWhole(name) && !isCommon(name) }
+
 // isCommon reports whether one in ten thousand people or more has the given name.
 func isCommon(name string) bool { return bearers()[name] >= 1000 }
 
