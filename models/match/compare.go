@@ -84,7 +84,8 @@ func (md *Model) compareNames(p, m *Person, c *comparison) {
 		}
 	}
 	if family.Level == Missing || family.Level == Conflict || family.Level == Near {
-		switch crossed := given.first != Exact && given.first != Swapped && halfExchanged(p, m); {
+		// Somebody may be called the same twice, Alexander Alexander: then what agrees may be either name.
+		switch crossed := (given.first != Exact || family.Level == Conflict) && given.first != Swapped && halfExchanged(p, m); {
 		case !crossed:
 		case family.Level == Missing && given.first == Conflict:
 			given = md.swappedNames()
