@@ -64,7 +64,7 @@ func (t *terms) audience(who *access) release.Audience {
 // fate says what becomes of a segment of a member's. Of a member of whom nothing leaves each resource is still counted once.
 func (t *terms) fate(c models.Class, who *access) release.Fate {
 	fate := t.audience(who).Fate(c)
-	if who != nil && who.withheld && fate == release.Leave {
+	if who != nil && who.closed() && fate == release.Leave {
 		return release.Withhold
 	}
 	return fate

@@ -56,6 +56,20 @@ func (v *Snapshot) SensitiveShared() ([]string, error) {
 	return out, nil
 }
 
+// WithoutPatient returns those of the members whose Patient is not held at the snapshot, whatever else of theirs is.
+func (v *Snapshot) WithoutPatient(members []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := v.tx.Query(v.ctx, `SELECT k.id FROM unnest($1::uuid[]) AS k(id) WHERE NOT EXISTS (SELECT FROM segments s
+		WHERE s.member_id = k.id AND s.type = $2 AND s.valid_from <= $3 AND s.valid_to > $3)`, members, fhir.TypePatient, v.at)
+	if err != nil {
+		return nil, fmt.Errorf("select members without a Patient: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, fmt.Errorf("read members without a Patient: %w", err)
+	}
+	return out, nil
+}
+
 // Place is a member's resources of one type.
 type Place struct {
 	Member uuid.UUID
