@@ -377,7 +377,7 @@ func record(body, line []byte, f *fhir.Facts, rec *spill.Record) []byte {
 		rec.Member = models.BinaryID(string(f.ID))
 	case f.Patient != nil && !f.Others:
 		rec.Member, rec.Patient = models.MemberID(string(f.Patient)), f.Patient
-	case f.Patient == nil && fhir.Shareable(f.Type):
+	case f.Patient == nil && !f.Named && fhir.Shareable(f.Type):
 		rec.Member = models.SharedID(f.ResourceType(), string(f.ID))
 	default:
 		rec.Member = models.UnattributedID(f.ResourceType(), string(f.ID))
