@@ -31,9 +31,27 @@ type resourceHash struct {
 	hash uint64
 }
 
-// followMoves finds resources that an import brought to one member while another has them too, and leaves them with the one
-// who has the newer version: a resource has one owner, and the other must not be shown it any longer.
-func (a *Activities) followMoves(ctx context.Context, imp *models.Import) error {
+// followUnfollowed does for imports that were cut short what they had not come to: to the one that is running, what they brought is
+// nothing new.
+func (a *Activities) followUnfollowed(ctx context.Context, imp *models.Import) error {
+	earlier, err := a.Store.Unfollowed(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range earlier {
+		if err := a.followMoves(ctx, imp, id); err != nil {
+			return err
+		}
+		if err := a.Store.ClearNews(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// followMoves finds resources that an import, this one or the one given, brought to one member while another has them too, and leaves
+// them with the one who has the newer version: a resource has one owner, and the other must not be shown it any longer.
+func (a *Activities) followMoves(ctx context.Context, imp *models.Import, brought string) error {
 	m := &merger{imp: imp}
 	var err error
 	if _, m.stats, err = a.Store.ImportBucket(ctx, imp.ID, movesBucket); err != nil {
@@ -42,7 +60,7 @@ func (a *Activities) followMoves(ctx context.Context, imp *models.Import) error 
 	if m.packer, err = segment.NewPacker(segment.DefaultLevel); err != nil {
 		return err
 	}
-	return a.Store.EachNews(ctx, imp.ID, newsAtATime, func(news []store.News) error {
+	return a.Store.EachNews(ctx, brought, newsAtATime, func(news []store.News) error {
 		activity.RecordHeartbeat(ctx, len(news))
 		return a.followSome(ctx, m, news)
 	})

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"pdexbulk/models"
+	"pdexbulk/models/consent"
 )
 
 // A resource has one owner: the member that its newest version names.
@@ -66,4 +67,32 @@ func TestResourcesThatMove(t *testing.T) {
 		b.pass(time.Minute)
 		require.Equal(t, []string{"a"}, owner(b, "o"))
 	})
+}
+
+// What an import that was cut short had brought to another member is taken from the one who had it by the next, although that brings nothing
+// new.
+func TestMovesOfAnImportThatWasCutShort(t *testing.T) {
+	t.Parallel()
+	for _, state := range []models.State{models.StateCancelled, models.StateFailed} {
+		b := setup(t)
+		b.client(models.ClientPayer, false)
+		b.loadText(patient("p", "")+patient("q", "")+observation("o", "p", "", "x")+observation("stays", "p", "", "x"), models.ImportLive)
+		moved := b.folder(map[string]string{"a.ndjson": observation("o", "q", "", "x")})
+		b.pass(time.Hour)
+		id, plan := b.scanned(moved, models.ImportLive)
+		ok(t, b.TakeTurn, id)
+		for i := range plan.Buckets {
+			ok(t, b.MergeBucket, BucketInput{id, i})
+		}
+		must[models.ImportStats](t, b.FinishImport, FinishInput{ImportID: id, State: state})
+
+		b.load(moved, models.ImportLive)
+		b.pass(time.Hour)
+		year := noon.AddDate(1, 0, 0)
+		for patient, want := range map[string]map[string]bool{"p": {"Patient/p": true, "Observation/stays": true}, "q": {"Patient/q": true, "Observation/o": true}} {
+			_, _, lines := b.export(models.OpGroupExport, models.ExportParams{GroupID: b.group(seat{patient, consent.PolicySensitive, noon.AddDate(-1, 0, 0), year})})
+			require.Equal(t, want, ids(lines), "%s %s", state, patient)
+		}
+		require.Zero(t, b.count("import_news"))
+	}
 }

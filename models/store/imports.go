@@ -249,8 +249,11 @@ func (s *Store) FinishImport(ctx context.Context, id string, state models.State,
 		if err != nil {
 			return err
 		}
-		if _, err := tx.NewDelete().Table("import_news").Where("import_id = ?", id).Exec(ctx); err != nil {
-			return err
+		// What one that was cut short has brought to members is not followed yet, see Unfollowed.
+		if state == models.StateCompleted {
+			if _, err := tx.NewDelete().Table("import_news").Where("import_id = ?", id).Exec(ctx); err != nil {
+				return err
+			}
 		}
 		_, err = tx.NewDelete().Model((*models.ImportRun)(nil)).Where("import_id = ?", id).Exec(ctx)
 		return err
