@@ -291,3 +291,30 @@ func TestListExportTellsOfItsOwnDeletes(t *testing.T) {
 	require.Contains(t, lines["deleted"][0], "Coverage/cov-0")
 	require.NotContains(t, lines["deleted"][0], "Coverage/cov-1")
 }
+
+// A list that turns out wrong is made a draft again, whatever is under way.
+func TestDraftStopsItsExport(t *testing.T) {
+	t.Parallel()
+	for _, unclinical := range []bool{false, true} {
+		b := setup(t)
+		b.members(2)
+		b.practice(models.TreatmentByBoth, true)
+		id := b.list(0, 1)
+		params := listed(id, "Patient")
+		params.Unclinical = unclinical
+		job := b.job(models.OpDataExport, params)
+		plan := must[ExportPlan](t, b.PrepareExport, job)
+		_, _, err := b.Store.PutAttributionList(t.Context(), models.AttributionList{
+			ID: id, ClientID: "client", Name: "Main Street", Status: models.AttributionDraft, Purposes: []string{"TREAT"}, Start: b.now().AddDate(-1, 0, 0),
+		}, b.Holder.IDs, nil, nil)
+		require.NoError(t, err)
+		b.write(job, plan)
+		done, _, lines := b.publishExport(job)
+		if unclinical {
+			require.Len(t, lines["Patient"], 2, "who is on a draft may be looked at")
+			continue
+		}
+		require.Empty(t, lines["Patient"])
+		require.EqualValues(t, 2, done.Accounting.Withheld)
+	}
+}

@@ -78,7 +78,7 @@ func (e *chunkExport) recheck(view *store.Snapshot, entries []store.RosterEntry)
 		return nil, err
 	}
 	for i, may := range allowed {
-		out[i] = access{withheld: may.Withheld, without: may.Without, narrowed: may.Narrowed}
+		out[i] = access{withheld: may.Withheld || may.Draft && !e.params.Unclinical, without: may.Without, narrowed: may.Narrowed}
 	}
 	return out, nil
 }

@@ -137,6 +137,8 @@ type ExportParams struct {
 	// itself is exported. Types does not have Group then.
 	Listed   bool `json:"listed,omitempty"`
 	WithList bool `json:"withList,omitempty"`
+	// Unclinical says that no type is asked for but those that tell who is on the list, which may leave while it is a draft.
+	Unclinical bool `json:"unclinical,omitempty"`
 	// Patients limits the export to these Patient ids; empty means all.
 	Patients []string `json:"patients,omitempty"`
 	// TypeFilter and Elements are the parameters as they were given; they were understood at kick-off.

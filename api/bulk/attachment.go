@@ -96,7 +96,7 @@ func (s *Service) mayStillSee(ctx context.Context, p models.ExportParams, b *sto
 		if err != nil {
 			return err
 		}
-		may = !allowed[0].Withheld && b.Class&allowed[0].Without == 0
+		may = !allowed[0].Withheld && !allowed[0].Draft && b.Class&allowed[0].Without == 0
 		return nil
 	})
 	return may, err

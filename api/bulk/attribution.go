@@ -69,15 +69,15 @@ func (s *Service) listRules(ctx context.Context, c *auth.Caller, p *models.Expor
 			return models.Errorf(models.KindInvalid, "the Group belongs to no one patient; leave this out").At("organizeOutputBy")
 		}
 	}
-	if l.Status == models.AttributionDraft {
+	onlyParties := !slices.ContainsFunc(p.Types, func(typ int16) bool {
+		return !slices.Contains(listTypes, typ) && !slices.Contains(partyTypes, typ) && typ != noType
+	})
+	p.Unclinical = p.ExportType == listExport && onlyParties
+	if l.Status == models.AttributionDraft && !p.Unclinical {
 		if p.ExportType != listExport {
 			return models.Errorf(models.KindConflict, "the attribution list is a draft and not ready for use; ask with exportType=%s for who is on it", listExport).At("exportType")
 		}
-		if slices.ContainsFunc(p.Types, func(typ int16) bool {
-			return !slices.Contains(listTypes, typ) && !slices.Contains(partyTypes, typ) && typ != noType
-		}) {
-			return models.Errorf(models.KindConflict, "the attribution list is a draft and not ready for use; ask for who is on it alone").At("_type")
-		}
+		return models.Errorf(models.KindConflict, "the attribution list is a draft and not ready for use; ask for who is on it alone").At("_type")
 	}
 	p.Listed = true
 	if p.WithList = slices.Contains(p.Types, fhir.TypeGroup) && p.OrganizeBy == ""; p.WithList && !c.MayRead("Group") {

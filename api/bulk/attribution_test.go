@@ -519,6 +519,10 @@ func TestAttributionListExportKickOff(t *testing.T) {
 	}
 	b.clinic.Do(t, http.MethodGet, "/fhir/Group/"+b.id+"/$export", "", apitest.Async, apitest.FHIR).Refused(t, http.StatusConflict)
 	require.Equal(t, http.StatusAccepted, try(typ("hl7.fhir.us.davinci-atr")+"&_type=Group,Patient,Coverage,RelatedPerson").StatusCode)
+	var unclinical string // said for the activities, which hold it against what the list is then
+	require.NoError(t, b.Store.Pool.QueryRow(t.Context(), `SELECT string_agg(coalesce((params->>'unclinical')::text, '-'), ' ' ORDER BY created_at) FROM jobs
+		WHERE params->>'exportType' = 'hl7.fhir.us.davinci-atr'`).Scan(&unclinical))
+	require.Regexp(t, `^(true - |- true )true$`, unclinical, "with Condition a list export is clinical")
 }
 
 // OP-16: a list is not shown while opt-outs cannot be looked up, nor does anybody come on it.

@@ -17,6 +17,7 @@ type Access struct {
 	Withheld bool         // nothing may
 	Without  models.Class // classes that stay
 	Narrowed bool         // they would not stay but for what was said since the match
+	Draft    bool         // of an attribution list that is a draft: only what tells who is on it may leave
 }
 
 // look is a look at members of a Group.
@@ -104,7 +105,7 @@ func provider(l look, entries []store.RosterEntry) ([]Access, error) {
 	}
 	out := make([]Access, len(entries))
 	for i, m := range entries {
-		out[i] = Access{Withheld: !Stands(&claim, m.Member, l.at), Without: models.ClassSensitive}
+		out[i] = Access{Withheld: !Stands(&claim, m.Member, l.at), Without: models.ClassSensitive, Draft: claim.Draft}
 	}
 	return out, nil
 }

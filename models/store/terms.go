@@ -64,6 +64,7 @@ type Claim struct {
 	// Listed says that the Group is an attribution list. Then Purposes are its purposes of use, Attributions what it says of the
 	// members, and there are no Terms.
 	Listed        bool
+	Draft         bool // the list is one
 	Purposes      []string
 	Attributions  map[uuid.UUID][]models.Attribution
 	Terms         map[uuid.UUID][]Terms
@@ -88,13 +89,13 @@ func claim(ctx context.Context, q querier, groupID string, members []uuid.UUID, 
 	// A list is for whoever its client is now.
 	rows, err := q.Query(ctx, `SELECT a.organizations || CASE WHEN l.group_id IS NULL THEN '{}' ELSE coalesce(
 			(SELECT c.organization_ids FROM groups g JOIN clients c ON c.id = g.client_id WHERE g.id = a.group_id), '{}') END,
-		a.holder, l.group_id IS NOT NULL, l.purposes
+		a.holder, l.group_id IS NOT NULL, coalesce(l.status = 'draft', false), l.purposes
 		FROM group_askers a LEFT JOIN attribution_lists l USING (group_id) WHERE a.group_id = $1`, groupID)
 	if err != nil {
 		return c, fmt.Errorf("select asker: %w", err)
 	}
 	_, err = pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (struct{}, error) {
-		return struct{}{}, row.Scan(&c.Asker.Organizations, &c.Asker.Holder, &c.Listed, &c.Purposes)
+		return struct{}{}, row.Scan(&c.Asker.Organizations, &c.Asker.Holder, &c.Listed, &c.Draft, &c.Purposes)
 	})
 	if err != nil {
 		return c, fmt.Errorf("read asker: %w", err)
