@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"context"
 	"bytes"
 	"compress/gzip"
 	"errors"
@@ -245,4 +246,33 @@ func TestPlanImportRefusals(t *testing.T) {
 	requireFinal(t, err, models.KindConflict)
 	_, err = run(t, b.ScanFile, ScanInput{id, 0})
 	requireFinal(t, err, models.KindConflict)
+}
+
+// A file may be of another kind than its name says. Every line of it is listed, however many, and none of them is held until the end.
+func TestFileOfNothingButRejects(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const lines = 2*heldRejects + 7
+	dir := b.folder(map[string]string{"a.ndjson": strings.Repeat("1\n", lines), "b.ndjson": patient("p", "")})
+	id := b.accept(dir, models.ImportLive)
+	plan := must[ImportPlan](t, b.PlanImport, id)
+	imp, err := b.Store.Import(t.Context(), id)
+	require.NoError(t, err)
+	sources, err := b.importSources(t.Context(), imp)
+	require.NoError(t, err)
+	cut := &scan{a: b.Activities, imp: imp, file: b.listed(id)[0], prefix: "imports/" + id + "/cut"}
+	_, err = run(t, func(ctx context.Context) error { return cut.run(ctx, sources[0]) })
+	require.NoError(t, err)
+	require.Less(t, len(cut.rejects), heldRejects, "the rest is recorded")
+	require.Positive(t, b.count("import_rejects"), "an attempt that was cut off leaves some")
+	for i := range plan.Files {
+		ok(t, b.ScanFile, ScanInput{id, i})
+	}
+	require.Equal(t, lines, b.count("import_rejects"))
+	files, err := b.Store.ImportFiles(t.Context(), id)
+	require.NoError(t, err)
+	require.EqualValues(t, lines, files[0].Stats.Rejected)
+	rejects, err := b.Store.Rejects(t.Context(), id, -1, 0, 1)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, rejects[0].Line)
 }

@@ -34,6 +34,8 @@ const (
 	bucketBytes = 64 << 20
 	// gzipRatio is how much larger a gzip source is taken to be than its bytes, for choosing buckets.
 	gzipRatio = 10
+	// heldRejects is how many rejects of a file are held before they are recorded: every line may be one.
+	heldRejects = 50_000
 	// blockBytes is how much of a file is handed from the reader to a parser at a time.
 	blockBytes = 1 << 20
 )
@@ -313,6 +315,19 @@ func (s *scan) reject(line int64, reason string) {
 	s.rejects = append(s.rejects, models.ImportReject{ImportID: s.imp.ID, FileNo: s.file.File, Line: line, Reason: reason})
 }
 
+// recordRejects records the rejects that were found so far once they are many.
+func (s *scan) recordRejects(ctx context.Context) error {
+	s.mu.Lock()
+	many := s.rejects
+	if len(many) < heldRejects {
+		s.mu.Unlock()
+		return nil
+	}
+	s.rejects = nil
+	s.mu.Unlock()
+	return s.a.Store.AddRejects(ctx, s.imp.ID, s.file.File, many)
+}
+
 func (s *scan) parse(ctx context.Context, blocks <-chan *block, free chan<- *block) error {
 	run := spill.NewRun(runBudget)
 	var facts fhir.Facts
@@ -358,6 +373,9 @@ func (s *scan) parse(ctx context.Context, blocks <-chan *block, free chan<- *blo
 		select {
 		case free <- b:
 		default:
+		}
+		if err := s.recordRejects(ctx); err != nil {
+			return err
 		}
 	}
 	return s.flush(ctx, run)

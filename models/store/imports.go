@@ -154,7 +154,7 @@ func (s *Store) FinishScan(ctx context.Context, file models.ImportFile, runs []m
 			}
 		}
 		for batch := range slices.Chunk(rejects, 5000) {
-			if _, err := tx.NewInsert().Model(&batch).Exec(ctx); err != nil {
+			if _, err := tx.NewInsert().Model(&batch).On("CONFLICT DO NOTHING").Exec(ctx); err != nil {
 				return err
 			}
 		}
@@ -169,6 +169,21 @@ func (s *Store) FinishScan(ctx context.Context, file models.ImportFile, runs []m
 		return false, fmt.Errorf("record scanned file: %w", err)
 	}
 	return won, nil
+}
+
+// AddRejects records some of what the scan of a file finds before FinishScan does the rest, so that nobody has to hold them all. What another
+// attempt has found already changes nothing.
+func (s *Store) AddRejects(ctx context.Context, importID string, file int, rejects []models.ImportReject) error {
+	lines, reasons := make([]int64, len(rejects)), make([]string, len(rejects))
+	for i, r := range rejects {
+		lines[i], reasons[i] = r.Line, r.Reason
+	}
+	_, err := s.Pool.Exec(ctx, `INSERT INTO import_rejects (import_id, file, line, reason)
+		SELECT $1, $2, k.line, k.reason FROM unnest($3::bigint[], $4::text[]) AS k(line, reason) ON CONFLICT DO NOTHING`, importID, file, lines, reasons)
+	if err != nil {
+		return fmt.Errorf("record rejects: %w", err)
+	}
+	return nil
 }
 
 // ImportRuns returns the spilled runs of an import.
