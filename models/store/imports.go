@@ -57,6 +57,16 @@ func (s *Store) Imports(ctx context.Context, before string, limit int) ([]models
 	return rows, nil
 }
 
+// OpenImports returns the imports that were made before the given moment and have not ended.
+func (s *Store) OpenImports(ctx context.Context, before time.Time) ([]models.Import, error) {
+	var rows []models.Import
+	err := s.DB.NewSelect().Model(&rows).Where("state IN ('accepted', 'running')").Where("created_at < ?", before).Order("id").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("select open imports: %w", err)
+	}
+	return rows, nil
+}
+
 // StartImport moves an accepted import to running and records the files of its source. Calling it again changes nothing.
 func (s *Store) StartImport(ctx context.Context, id string, files []models.ImportFile, buckets int) (*models.Import, error) {
 	imp := new(models.Import)
