@@ -9,6 +9,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -231,8 +232,15 @@ func (s *Service) listClients(ctx context.Context, in *Page) (*listOf[clientView
 	return newList(views, in.Limit, func(c clientView) string { return c.ID }), nil
 }
 
+// untranslatable is how Postgres refuses a text with a character that it cannot keep: JSON can hold a NUL.
+const untranslatable = "22021"
+
 // fault logs what is our own and returns what may be told.
 func (s *Service) fault(ctx context.Context, err error) error {
+	var db interface{ SQLState() string }
+	if errors.As(err, &db) && db.SQLState() == untranslatable {
+		err = models.Errorf(models.KindInvalid, "a text has a NUL character").Because(err)
+	}
 	if answer.Status(err) >= http.StatusInternalServerError {
 		s.Log.ErrorContext(ctx, "admin request failed", "error", answer.Trail(err))
 	}
