@@ -388,6 +388,27 @@ func TestInvalidPatientsAreIgnored(t *testing.T) {
 	}
 }
 
+// What is kept of a request is what was sent, so that the run reads what was understood.
+func TestParametersAreKeptAsSent(t *testing.T) {
+	t.Parallel()
+	c := apitest.New(t, unlimited).Client(t, "backend", models.ClientBackend, "")
+	post := func(value string) string {
+		return `{"resourceType":"Parameters","parameter":[{"name":"_typeFilter","valueString":"` + value + `"}]}`
+	}
+	for _, value := range []string{`Observation?code=\u0000`, `Patient?name=a\u0000b`, `Encounter?class=urn:x|\u0000`} {
+		o := c.Do(t, http.MethodPost, "/fhir/$export", post(value), apitest.Async, apitest.FHIR, apitest.JSON).Refused(t, 400)
+		require.Equal(t, "Parameters.parameter[0]", o.At())
+	}
+	for _, value := range []string{`Observation?code=%00`, `Patient?name=\\\\`, `Patient?name=\ud83d\ude00\u007f`, `Patient?name='\";--`} {
+		var want string
+		require.NoError(t, json.Unmarshal([]byte(`"`+value+`"`), &want))
+		job := c.KickOff(t, http.MethodPost, "/fhir/$export", post(value))
+		stored, err := c.Store.Job(t.Context(), job.ID)
+		require.NoError(t, err)
+		require.Equal(t, []string{want}, exportParams(t, stored).TypeFilter)
+	}
+}
+
 // The transactionTime of an export that has just ended can lie ahead of this machine's clock.
 func TestSinceAMomentAhead(t *testing.T) {
 	t.Parallel()

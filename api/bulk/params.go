@@ -78,6 +78,9 @@ func (a *asked) export(given []parameter, groupID string) (models.ExportParams, 
 	p := models.ExportParams{GroupID: groupID, Base: a.base}
 	seen := map[string]bool{}
 	for _, g := range given {
+		if strings.Contains(g.value, "\x00") { // JSON can hold one, and nothing that it is kept in
+			return p, models.Errorf(models.KindInvalid, "the value has a NUL character").At(g.where)
+		}
 		known, err := a.take(&p, g, seen[g.name])
 		seen[g.name] = true
 		switch {
