@@ -218,9 +218,9 @@ type held struct {
 
 // shelf is what the store holds for the members of a batch.
 type shelf struct {
-	held  map[place][]*held
-	parts map[store.SegmentKey]int16 // highest part taken, by key with Part 0
-	tombs map[tombKey]store.Tombstone
+	held     map[place][]*held
+	parts    map[store.SegmentKey]int16 // highest part taken, by key with Part 0
+	tombs    map[tombKey]store.Tombstone
 	departed map[tombKey]store.Departure
 	// unheld are the tombstones of what nobody had when it was deleted, under the key of who has it now.
 	unheld map[tombKey]store.Tombstone
