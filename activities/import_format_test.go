@@ -123,7 +123,7 @@ func TestRejects(t *testing.T) {
 	require.Equal(t, []string{
 		"a.ndjson:3 no-id", "a.ndjson:4 too-long", "a.ndjson:6 not-json", "a.ndjson:7 unknown-resource-type",
 		"b.ndjson.gz:3 bad-id", "b.ndjson.gz:4 bad-last-updated",
-		"c.parquet:1 no-resource-type", "c.parquet:3 not-json", "c.parquet:4 not-json", "c.parquet:5 too-long",
+		"c.parquet:1 no-resource-type", "c.parquet:3 not-json", "c.parquet:4 not-json", "c.parquet:5 too-long", "d.txt:0 ignored-file",
 	}, got)
 	page, err := b.Store.Rejects(t.Context(), id, rejects[4].FileNo, rejects[4].Line, 2)
 	require.NoError(t, err)
@@ -258,7 +258,7 @@ func TestFileOfNothingButRejects(t *testing.T) {
 	plan := must[ImportPlan](t, b.PlanImport, id)
 	imp, err := b.Store.Import(t.Context(), id)
 	require.NoError(t, err)
-	sources, err := b.importSources(t.Context(), imp)
+	sources, _, err := b.importSources(t.Context(), imp)
 	require.NoError(t, err)
 	cut := &scan{a: b.Activities, imp: imp, file: b.listed(id)[0], prefix: "imports/" + id + "/cut"}
 	_, err = run(t, func(ctx context.Context) error { return cut.run(ctx, sources[0]) })
@@ -275,4 +275,29 @@ func TestFileOfNothingButRejects(t *testing.T) {
 	rejects, err := b.Store.Rejects(t.Context(), id, -1, 0, 1)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, rejects[0].Line)
+}
+
+// Files of another name are not read, and said to be: they may have been meant.
+func TestIgnoredFilesAreListed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	dir := b.folder(map[string]string{"a.ndjson": patient("p", ""), "b.NDJSON": patient("q", ""), "c.jsonl": patient("r", ""), "z.ndjson": patient("s", "")})
+	id, plan := b.scanned(dir, models.ImportLive)
+	again := must[ImportPlan](t, b.PlanImport, id)
+	require.Equal(t, plan, again)
+	ok(t, b.TakeTurn, id)
+	for i := range plan.Buckets {
+		ok(t, b.MergeBucket, BucketInput{id, i})
+	}
+	stats := b.finish(id)
+	require.Equal(t, []int64{2, 2, 2, 0}, []int64{stats.Files, stats.Ignored, stats.Lines, stats.Rejected})
+	rejects, err := b.Store.Rejects(t.Context(), id, -1, 0, 10)
+	require.NoError(t, err)
+	var listed []string
+	for _, r := range rejects {
+		require.Zero(t, r.Line)
+		listed = append(listed, r.File+" "+r.Reason)
+	}
+	require.Equal(t, []string{"b.NDJSON ignored-file", "c.jsonl ignored-file"}, listed)
+	require.Len(t, b.current(), 2)
 }

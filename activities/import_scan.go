@@ -52,7 +52,7 @@ func (a *Activities) PlanImport(ctx context.Context, importID string) (*ImportPl
 	if err != nil {
 		return nil, err
 	}
-	sources, err := a.importSources(ctx, imp)
+	sources, others, err := a.importSources(ctx, imp)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +66,13 @@ func (a *Activities) PlanImport(ctx context.Context, importID string) (*ImportPl
 			size += src.Size * gzipRatio
 		}
 	}
+	// Files that are not read are listed like lines that cannot be taken: they may have been meant.
+	var ignored []models.ImportReject
+	for _, src := range others {
+		n := len(files)
+		files = append(files, models.ImportFile{ImportID: imp.ID, File: n, Name: src.Name, Bytes: src.Size, Scanned: true, Stats: models.ImportStats{Ignored: 1}})
+		ignored = append(ignored, models.ImportReject{FileNo: n, Reason: reasonIgnored})
+	}
 	want := uint(size/bucketBytes + 1)
 	buckets := min(1<<bits.Len(want-1), spill.MaxBuckets)
 	imp, err = a.Store.StartImport(ctx, imp.ID, files, buckets)
@@ -75,27 +82,40 @@ func (a *Activities) PlanImport(ctx context.Context, importID string) (*ImportPl
 	if imp.State != models.StateRunning {
 		return nil, models.Errorf(models.KindConflict, "the import has ended")
 	}
+	for _, r := range ignored {
+		if err := a.Store.AddRejects(ctx, imp.ID, r.FileNo, []models.ImportReject{r}); err != nil {
+			return nil, err
+		}
+	}
 	known, err := a.Store.ImportFiles(ctx, imp.ID)
 	if err != nil {
 		return nil, err
 	}
+	// Those that are not read come last.
+	known = slices.DeleteFunc(known, func(f models.ImportFile) bool { return f.Stats.Ignored > 0 })
 	return &ImportPlan{Files: len(known), Buckets: imp.Buckets}, nil
 }
 
-// importSources lists the files of an import's source that are in a format we read.
-func (a *Activities) importSources(ctx context.Context, imp *models.Import) ([]blob.Source, error) {
+// reasonIgnored is the reject code of a file that is in no format we read; it stands at line 0.
+const reasonIgnored = "ignored-file"
+
+// importSources lists the files of an import's source that are in a format we read, and the others.
+func (a *Activities) importSources(ctx context.Context, imp *models.Import) (sources, others []blob.Source, err error) {
 	all, err := blob.Sources(ctx, imp.Source, a.ImportRoots)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	sources := slices.DeleteFunc(all, func(s blob.Source) bool {
-		name := strings.TrimSuffix(s.Name, ".gz")
-		return !isNDJSON(name) && !strings.HasSuffix(s.Name, ".parquet")
-	})
+	for _, s := range all {
+		if isNDJSON(strings.TrimSuffix(s.Name, ".gz")) || strings.HasSuffix(s.Name, ".parquet") {
+			sources = append(sources, s)
+		} else {
+			others = append(others, s)
+		}
+	}
 	if len(sources) == 0 {
-		return nil, models.Errorf(models.KindInvalid, "the source holds no .ndjson, .ndjson.gz or .parquet file")
+		return nil, nil, models.Errorf(models.KindInvalid, "the source holds no .ndjson, .ndjson.gz or .parquet file")
 	}
-	return sources, nil
+	return sources, others, nil
 }
 
 func isNDJSON(name string) bool { return strings.HasSuffix(name, ".ndjson") }
@@ -126,7 +146,7 @@ func (a *Activities) ScanFile(ctx context.Context, in ScanInput) error {
 	if file.Scanned {
 		return nil
 	}
-	sources, err := a.importSources(ctx, imp)
+	sources, _, err := a.importSources(ctx, imp)
 	if err != nil {
 		return err
 	}
