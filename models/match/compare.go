@@ -22,6 +22,7 @@ type comparison struct {
 	verified   bool // the member id that agrees is one person's for certain
 	multiple   bool // one of them is known to be a twin
 	crossed    bool // the given name of one is the family name of the other, and the other names are others
+	prefixed   bool // the given name that agrees is one that brothers or sisters share, and the next one, which one of them has, does not
 }
 
 // compare holds p against m. shared tells the identifier values that more than one candidate has.
@@ -82,12 +83,12 @@ func (md *Model) compareNames(p, m *Person, c *comparison) {
 			family = Finding{Level: Swapped, Bits: md.bits[Family][Swapped]}
 		}
 	}
-	if family.Level == Missing || family.Level == Conflict {
+	if family.Level == Missing || family.Level == Conflict || family.Level == Near {
 		switch crossed := given.first != Exact && given.first != Swapped && halfExchanged(p, m); {
 		case !crossed:
 		case family.Level == Missing && given.first == Conflict:
 			given = md.swappedNames()
-		case family.Level == Conflict: // also where the family name happens to be nearly the other's given name
+		case family.Level != Missing: // also where the family name happens to be nearly the other's given name
 			given.first = Conflict
 			given.bits, given.twin = md.bits[Given][Conflict], md.bits[Given][Conflict]
 			c.crossed = true
@@ -96,7 +97,13 @@ func (md *Model) compareNames(p, m *Person, c *comparison) {
 	c.found[Given] = Finding{given.first, given.bits, given.twin, given.twin}
 	c.found[Family] = family
 	c.set(md, Middle, given.middle)
+	c.prefixed = given.first == Exact && isPrefix(given.a) && given.middle != Exact && given.middle != Initial && (hasMore(p.Givens) || hasMore(m.Givens))
 	c.personal(Middle)
+}
+
+// hasMore reports whether any of given names is of more words than one.
+func hasMore(givens []string) bool {
+	return slices.ContainsFunc(givens, func(g string) bool { return strings.Contains(g, " ") })
 }
 
 // swappedNames is the agreement of given names that are found in the place of family names.
@@ -104,8 +111,9 @@ func (md *Model) swappedNames() givenAgreement {
 	return givenAgreement{first: Swapped, bits: md.bits[Given][Swapped], twin: 9}
 }
 
-// exchanged reports whether the given name of one is the family name of the other, both ways, with a slip at most in one. A slip
-// may be in the given name: then it weighs as one. Of three names and more, a middle name may have changed places as well.
+// exchanged reports whether the given name of one is the family name of the other, both ways, with a slip at most in one. The slip
+// may be in the given name, and then weighs as one, unless nobody is called like that and somebody is called like the other. Of
+// three names and more, a middle name may have changed places as well.
 func (md *Model) exchanged(p, m *Person) (givenAgreement, bool) {
 	if reordered(p, m) {
 		return md.swappedNames(), true
@@ -119,16 +127,20 @@ func (md *Model) exchanged(p, m *Person) (givenAgreement, bool) {
 			}
 			for _, pf := range p.Families {
 				for _, mg := range m.Givens {
-					slip := givenAgreement{first: Slip, a: FirstGiven(pg), b: solid(mf)}
+					slip, same := givenAgreement{first: Slip, a: FirstGiven(pg), b: solid(mf)}, FirstGiven(mg)
 					switch b := crossSlips(mg, pf); {
 					case a+b > 1:
 						continue
 					case a+b == 0:
 						return md.swappedNames(), true
 					case b == 1:
-						slip.a, slip.b = FirstGiven(mg), solid(pf)
+						slip.a, slip.b, same = FirstGiven(mg), solid(pf), FirstGiven(pg)
 					}
-					md.weighGiven(&slip)
+					if md.named(same) && !md.named(slip.a) && !md.named(slip.b) {
+						slip = md.swappedNames()
+					} else {
+						md.weighGiven(&slip)
+					}
 					best.bits, best.twin, found = min(best.bits, slip.bits), min(best.twin, slip.twin), true
 				}
 			}

@@ -114,8 +114,10 @@ func agreeNames(a, b []string) givenAgreement {
 		switch {
 		case !isWhole(a[0]) && !isWhole(b[0]):
 			first = Initial
-		case rest == Conflict && isWhole(restA[0]) && isWhole(restB[0]): // brother and sister, Min Jun and Min Ji
+		case rest == Conflict && (isPrefix(a[0]) || isWhole(restA[0]) && isWhole(restB[0])): // brother and sister, Min Jun and Min Ji
 			first = Part
+		case isSyllable(a[0]) && isSyllable(b[0]) && min(len(restA), len(restB)) == 0 && slices.ContainsFunc(slices.Concat(restA, restB), isSyllable):
+			first = Part // Mei, cut short, may be Mei Ling or her sister Mei Hua
 		}
 		return agreed(first, rest, a[0], b[0])
 	}

@@ -76,12 +76,15 @@ func (c *comparison) vetoes(adult bool) []Reason {
 func (md *Model) doubtful(p, m *Person, c *comparison) bool {
 	given, adult := c.level(Given), md.adult(m)
 	switch {
-	case c.level(National) == Exact, given == Exact, given == Conflict:
+	case c.level(National) == Exact, given == Conflict:
 		return false
+	case given == Exact:
+		return c.prefixed && c.multiple
 	case given == Missing && namedByEmail(p, m, c):
 		return false
 	case given == Missing:
-		unnamed := len(p.Givens) == 0 && len(m.Givens) == 0
+		// Of newborn twins who have no names yet often nothing but their gender tells whose card it is.
+		unnamed := len(p.Givens) == 0 && len(m.Givens) == 0 && c.level(Gender) == Exact
 		own := c.level(MemberID) == Exact && c.verified && !c.multiple
 		return !(own && c.sameFamily() && c.level(Birth) != Near && bornTogether(p, m) && (adult || unnamed))
 	}
@@ -127,7 +130,7 @@ func (c *comparison) outvotes(adult bool) bool {
 	case level(Birth) == Conflict || level(Birth) == Missing:
 		switch level(Given) {
 		case Exact, Slip, Nickname, Swapped:
-			return (c.sameFamily() || contact) && level(Middle) != Conflict // sisters may have the first of two names in common
+			return (c.sameFamily() || contact) && level(Middle) != Conflict && !c.prefixed // sisters may have the first of two names in common
 		case Missing:
 			return c.sameFamily() && level(Email) == Exact && c.found[Email].Twin >= 4
 		default:

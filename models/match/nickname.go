@@ -55,10 +55,26 @@ func areCousins(a, b string) bool {
 }
 
 // isShared reports whether a short form is as well that of another common name than this one: Debbie may be Debra's, or her twin
-// Deborah's.
-func isShared(short, long string) bool {
-	return isShortFor(short, long) && slices.ContainsFunc(nicknameTable()[short], func(other string) bool { return other != long && isCommon(other) })
+// Deborah's. Where it is not short for this one, but they have a form in common, the other must be none that this one is short for:
+// Jess may be Jessica, whom nobody calls Janet.
+func isShared(short, name string) bool {
+	its := isShortFor(short, name)
+	return slices.ContainsFunc(nicknameTable()[short], func(long string) bool {
+		return long != name && isCommon(long) && (its || !isShortFor(name, long))
+	})
 }
+
+// prefixes are given names that brothers and sisters have in common, and are told apart by the next: Maria Elena and Maria Teresa.
+var prefixes = map[string]bool{
+	"abd": true, "abdel": true, "abdul": true, "ana": true, "jean": true, "jose": true, "juan": true, "ma": true, "maria": true, "marie": true, "mary": true,
+	"md": true, "mohamad": true, "mohamed": true, "mohammad": true, "mohammed": true, "mohd": true, "muhamad": true, "muhammad": true, "muhammed": true,
+	"nur": true, "sai": true, "siti": true, "sri": true,
+}
+
+func isPrefix(name string) bool { return prefixes[name] }
+
+// isSyllable reports whether a name may be the first half of one that is written in two words.
+func isSyllable(name string) bool { return len(name) <= 4 && isWhole(name) && !isCommon(name) }
 
 // isCommon reports whether one in ten thousand people or more has the given name.
 func isCommon(name string) bool { return bearers()[name] >= 1000 }
