@@ -263,7 +263,7 @@ func home(f *fhir.Facts) uuid.UUID {
 	switch {
 	case f.Patient != nil && !f.Others:
 		return models.MemberID(string(f.Patient))
-	case f.Patient == nil && fhir.Shareable(f.Type):
+	case f.Patient == nil && !f.Named && fhir.Shareable(f.Type):
 		return models.SharedID(f.ResourceType(), string(f.ID))
 	}
 	return models.UnattributedID(f.ResourceType(), string(f.ID))

@@ -12,7 +12,7 @@ import (
 func (e *chunkExport) readBinaries(view *store.Snapshot, roster map[uuid.UUID]*access) error {
 	members := make([]uuid.UUID, 0, len(roster))
 	for id, who := range roster {
-		if !who.withheld {
+		if !who.closed() {
 			members = append(members, id)
 		}
 	}

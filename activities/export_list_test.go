@@ -318,3 +318,31 @@ func TestDraftStopsItsExport(t *testing.T) {
 		require.EqualValues(t, 2, done.Accounting.Withheld)
 	}
 }
+
+// An export of a list that begins anew, because what it had was purged, is of whom the list has by then.
+func TestListExportThatBeginsAnew(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.members(3)
+	b.practice(models.TreatmentByAttestation, true)
+	list := b.list(0, 1)
+	b.pass(time.Minute)
+	id := b.job(models.OpDataExport, listed(list, "Patient", "Coverage"))
+	must[ExportPlan](t, b.PrepareExport, id)
+	require.NoError(t, b.Store.FailJob(t.Context(), id, models.StateFailed, "x", b.now()))
+	purged, err := b.Store.PurgeJob(t.Context(), id, b.now())
+	require.NoError(t, err)
+	require.True(t, purged)
+	_, err = b.Store.RemoveAttributions(t.Context(), list, store.Attributed{Member: models.MemberID("our-0")})
+	require.NoError(t, err)
+	_, err = b.Store.AddAttributions(t.Context(), list, []models.Attribution{b.attribution(2)})
+	require.NoError(t, err)
+	_, err = b.Store.RetryJob(t.Context(), id)
+	require.NoError(t, err)
+	b.write(id, must[ExportPlan](t, b.PrepareExport, id))
+	job, _, lines := b.publishExport(id)
+	patients, named := told(t, lines)
+	require.Equal(t, []string{"our-1", "our-2"}, patients)
+	require.Equal(t, patients, named)
+	require.EqualValues(t, 2, job.Accounting.Members)
+}

@@ -22,10 +22,14 @@ import (
 // access is what one member's consent lets out of the store.
 type access struct {
 	withheld bool
+	bare     bool         // no Patient of theirs is held, and so nothing leaves
 	without  models.Class // classes that stay
 	narrowed bool         // they would not stay but for what was said since the match
 	written  bool
 }
+
+// closed reports whether nothing of the member's leaves.
+func (who *access) closed() bool { return who.withheld || who.bare }
 
 // roster decides for every member of the chunk whether, at this moment, data may leave, and of which classes.
 func (e *chunkExport) roster(view *store.Snapshot) (map[uuid.UUID]*access, error) {
@@ -48,7 +52,15 @@ func (e *chunkExport) roster(view *store.Snapshot) (map[uuid.UUID]*access, error
 		roster[m.Member] = &allowed[i]
 	}
 	e.kept = keptBack(roster)
-	return roster, nil
+	if e.params.GroupID == "" {
+		return roster, nil
+	}
+	// At the other levels such members are not planned. They are not kept back: that the Patient was deleted is to be told.
+	bare, err := view.WithoutPatient(slices.Collect(maps.Keys(roster)))
+	for _, member := range bare {
+		roster[member].bare = true
+	}
+	return roster, err
 }
 
 // recheck decides what may leave of each entry's data now: without a Group, all.

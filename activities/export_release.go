@@ -25,7 +25,8 @@ type terms struct {
 	window    release.Window
 }
 
-// terms settles under which rules a job's data leave. Where nobody knows who asks, the narrowest hold.
+// terms settles under which rules a job's data leave. Where nobody knows who asks, the narrowest hold. A Group that was made for a payer
+// stays a payer's, whatever its client is registered as by now.
 func (a *Activities) terms(ctx context.Context, job *models.Job, p models.ExportParams) (terms, error) {
 	client, err := a.Store.Client(ctx, job.ClientID)
 	if models.KindOf(err) == models.KindNotFound {
@@ -35,6 +36,13 @@ func (a *Activities) terms(ctx context.Context, job *models.Job, p models.Export
 		return terms{}, err
 	}
 	payer := client.Kind == models.ClientPayer || strings.HasSuffix(p.ExportType, payerToPayer)
+	if p.GroupID != "" {
+		g, err := a.Store.AnyGroup(ctx, p.GroupID)
+		if err != nil {
+			return terms{}, err
+		}
+		payer = payer || g.Profile == models.MatchGroupProfile
+	}
 	t := terms{financial: client.ValueBased && !payer, drugs: true, window: release.Window{Day: fhir.MinDay, From: p.ServiceFrom}}
 	if p.GroupID != "" {
 		// What is said of prior authorizations is said of the exchanges with payers and providers, which are of Groups.
@@ -64,7 +72,7 @@ func (t *terms) audience(who *access) release.Audience {
 // fate says what becomes of a segment of a member's. Of a member of whom nothing leaves each resource is still counted once.
 func (t *terms) fate(c models.Class, who *access) release.Fate {
 	fate := t.audience(who).Fate(c)
-	if who != nil && who.withheld && fate == release.Leave {
+	if who != nil && who.closed() && fate == release.Leave {
 		return release.Withhold
 	}
 	return fate

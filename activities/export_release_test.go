@@ -148,6 +148,24 @@ func (b *bundle) bothMembers() string {
 	return b.group(seat{"p", consent.PolicyRegular, day, year}, seat{"q", consent.PolicySensitive, day, year})
 }
 
+// patientsOf records the Group of a clinic's doctor with the given patients.
+func (b *bundle) patientsOf(patients ...string) string {
+	b.t.Helper()
+	b.practice(models.TreatmentByAttestation, false)
+	var seats []seat
+	for _, p := range patients {
+		seats = append(seats, seat{p, consent.PolicyRegular, noon.AddDate(0, 0, -1), noon.AddDate(1, 0, 0)})
+	}
+	id := b.group(seats...)
+	b.exec(`UPDATE groups SET profile = $2 WHERE id = $1`, id, models.ProviderGroupProfile)
+	b.exec(`INSERT INTO group_askers (group_id, organizations, holder) VALUES ($1, $2, $3)`, id, []string{models.NPISystem + "|" + clinicNPI}, []string{holderID})
+	for _, p := range patients {
+		b.exec(`INSERT INTO group_terms (group_id, member_id, idx, named, vouched, purposes, lines, ends_at) VALUES ($1, $2, 0, $3, $3, '{TREAT}', $4, NULL)`,
+			id, models.MemberID(p), []string{doctorNPI}, []string{models.DefaultLine})
+	}
+	return id
+}
+
 func TestWhatAPayerGets(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -196,7 +214,7 @@ func TestWhatAProviderGets(t *testing.T) {
 	b := setup(t)
 	b.Release = ReleaseRules{PayerYears: 5, ProviderFrom: new(fhir.DayOf(time.Date(2016, 1, 1, 0, 0, 0, 0, time.UTC))), DrugAuths: true}
 	b.releases()
-	group := b.bothMembers()
+	group := b.patientsOf("p", "q")
 	for _, flagged := range []bool{false, true} {
 		b.client(models.ClientProvider, flagged)
 		_, _, got := b.export(models.OpGroupExport, models.ExportParams{GroupID: group})
@@ -214,6 +232,24 @@ func TestWhatAProviderGets(t *testing.T) {
 	_, _, got := b.export(models.OpSystemExport, models.ExportParams{})
 	require.True(t, ids(got)["ExplanationOfBenefit/p-denied"])
 	require.True(t, ids(got)["Encounter/p-2015"])
+}
+
+// A Group was made for a payer by its members' consents: what its client is registered as later opens no more of it.
+func TestAPayersGroupStaysAPayers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.Release = ReleaseRules{PayerYears: 5, DrugAuths: false}
+	b.releases()
+	group := b.bothMembers()
+	for _, kind := range []models.ClientKind{models.ClientProvider, models.ClientBackend} {
+		b.client(kind, true)
+		for _, op := range []models.Operation{models.OpGroupExport, models.OpDataExport} {
+			_, _, got := b.export(op, models.ExportParams{GroupID: group})
+			require.NotContains(t, fmt.Sprint(got), `"currency"`)
+			require.True(t, ids(got)["Encounter/p-edge"])
+			require.False(t, ids(got)["Encounter/p-old"])
+		}
+	}
 }
 
 // A later import that makes something sensitive, or takes that back, changes how what was held before may leave.

@@ -23,7 +23,7 @@ type secret struct {
 func (e *chunkExport) findSecret(view *store.Snapshot, roster map[uuid.UUID]*access) error {
 	var members []uuid.UUID
 	for id, who := range roster {
-		if !who.withheld && !e.terms.audience(who).Sensitive {
+		if !who.closed() && !e.terms.audience(who).Sensitive {
 			members = append(members, id)
 		}
 	}

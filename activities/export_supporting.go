@@ -70,7 +70,7 @@ func (e *chunkExport) refer(view *store.Snapshot, roster map[uuid.UUID]*access) 
 	e.refs = map[string]bool{}
 	byClass := map[models.Class][]uuid.UUID{}
 	for id, who := range roster {
-		if !who.withheld {
+		if !who.closed() {
 			without := e.terms.audience(who).Without()
 			byClass[without] = append(byClass[without], id)
 		}

@@ -552,3 +552,29 @@ func TestExportsThatCannotBeDone(t *testing.T) {
 	ok(t, b.FailJob, FailInput{JobID: done.ID, State: models.StateCancelled, Reason: "deleted by its client"})
 	require.Empty(t, b.blobs("exports"))
 }
+
+// A Group keeps its members when a Patient is deleted, be it as a duplicate or as nobody's. What else is held of them leaves at no level.
+func TestNothingLeavesOfADeletedPatient(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.loadText(patient("p", "")+observation("o", "p", "", "x")+
+		`{"resourceType":"Encounter","id":"e","subject":{"reference":"Patient/p"},"serviceProvider":{"reference":"Organization/theirs"}}`+"\n"+
+		patient("q", "")+observation("oq", "q", "", "x")+`{"resourceType":"Organization","id":"theirs"}`+"\n", models.ImportLive)
+	year := noon.AddDate(1, 0, 0)
+	group := b.group(seat{"p", consent.PolicySensitive, noon.AddDate(-1, 0, 0), year}, seat{"q", consent.PolicyRegular, noon.AddDate(-1, 0, 0), year})
+	since := b.now()
+	b.loadText(deletes("Patient/p"), models.ImportLive)
+	b.pass(time.Hour)
+	for _, p := range []models.ExportParams{{}, {Types: []int16{code("Observation")}}} {
+		p.GroupID = group
+		job, _, lines := b.export(models.OpGroupExport, p)
+		require.NotContains(t, fmt.Sprint(lines), "Patient/p")
+		require.NotContains(t, ids(lines), "Organization/theirs")
+		require.Contains(t, fmt.Sprint(lines), `"id":"oq"`)
+		require.EqualValues(t, 1, job.Accounting.Exported)
+		require.EqualValues(t, 1, job.Accounting.Empty)
+	}
+	_, _, lines := b.export(models.OpGroupExport, models.ExportParams{GroupID: group, Since: &since})
+	require.Len(t, lines["deleted"], 1)
+	require.Contains(t, lines["deleted"][0], `"Patient/p"`)
+}

@@ -171,13 +171,19 @@ func (m *merger) mergePlace(sh *shelf, at place, recs []spill.Record, out *store
 		} else {
 			counts.New++
 			if m.follow && !(at.typ == fhir.TypeProvenance && !models.IsMember(at.member)) { // see followTargets
-				out.News = append(out.News, store.News{Member: at.member, Type: at.typ, Hash: segment.IDHash(fhir.TypeName(at.typ), id), Updated: updated})
+				out.News = append(out.News, store.News{
+					Member: at.member, Type: at.typ, Hash: segment.IDHash(fhir.TypeName(at.typ), id), Updated: updated,
+					Source: cmp.Or(rec.Updated, math.MaxInt64), Version: rec.Version, File: rec.File, Line: rec.Line,
+				})
 			}
 			if !models.IsMember(at.member) && at.member[14] != models.FirstShared[14] {
 				counts.Unattributed++
 			}
 		}
 		out.Raise = append(out.Raise, tombs...)
+		if d, ok := sh.departed[tombKey{at, id}]; ok {
+			out.Return = append(out.Return, d)
+		}
 		added = append(added, entry{meta: segment.Line{
 			ID: id, Version: rec.Version, LastUpdated: updated, ServiceStart: rec.ServiceStart, ServiceEnd: rec.ServiceEnd,
 			Flags: rec.Flags, Hash: rec.Hash,

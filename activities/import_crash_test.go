@@ -169,7 +169,7 @@ func (b *bundle) listed(id string) []models.ImportFile {
 	b.t.Helper()
 	imp, err := b.Store.Import(b.t.Context(), id)
 	require.NoError(b.t, err)
-	sources, err := b.importSources(b.t.Context(), imp)
+	sources, _, err := b.importSources(b.t.Context(), imp)
 	require.NoError(b.t, err)
 	var files []models.ImportFile
 	for i, s := range sources {

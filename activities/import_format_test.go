@@ -3,6 +3,7 @@ package activities
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -122,7 +123,7 @@ func TestRejects(t *testing.T) {
 	require.Equal(t, []string{
 		"a.ndjson:3 no-id", "a.ndjson:4 too-long", "a.ndjson:6 not-json", "a.ndjson:7 unknown-resource-type",
 		"b.ndjson.gz:3 bad-id", "b.ndjson.gz:4 bad-last-updated",
-		"c.parquet:1 no-resource-type", "c.parquet:3 not-json", "c.parquet:4 not-json", "c.parquet:5 too-long",
+		"c.parquet:1 no-resource-type", "c.parquet:3 not-json", "c.parquet:4 not-json", "c.parquet:5 too-long", "d.txt:0 ignored-file",
 	}, got)
 	page, err := b.Store.Rejects(t.Context(), id, rejects[4].FileNo, rejects[4].Line, 2)
 	require.NoError(t, err)
@@ -245,4 +246,58 @@ func TestPlanImportRefusals(t *testing.T) {
 	requireFinal(t, err, models.KindConflict)
 	_, err = run(t, b.ScanFile, ScanInput{id, 0})
 	requireFinal(t, err, models.KindConflict)
+}
+
+// A file may be of another kind than its name says. Every line of it is listed, however many, and none of them is held until the end.
+func TestFileOfNothingButRejects(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const lines = 2*heldRejects + 7
+	dir := b.folder(map[string]string{"a.ndjson": strings.Repeat("1\n", lines), "b.ndjson": patient("p", "")})
+	id := b.accept(dir, models.ImportLive)
+	plan := must[ImportPlan](t, b.PlanImport, id)
+	imp, err := b.Store.Import(t.Context(), id)
+	require.NoError(t, err)
+	sources, _, err := b.importSources(t.Context(), imp)
+	require.NoError(t, err)
+	cut := &scan{a: b.Activities, imp: imp, file: b.listed(id)[0], prefix: "imports/" + id + "/cut"}
+	_, err = run(t, func(ctx context.Context) error { return cut.run(ctx, sources[0]) })
+	require.NoError(t, err)
+	require.Less(t, len(cut.rejects), heldRejects, "the rest is recorded")
+	require.Positive(t, b.count("import_rejects"), "an attempt that was cut off leaves some")
+	for i := range plan.Files {
+		ok(t, b.ScanFile, ScanInput{id, i})
+	}
+	require.Equal(t, lines, b.count("import_rejects"))
+	files, err := b.Store.ImportFiles(t.Context(), id)
+	require.NoError(t, err)
+	require.EqualValues(t, lines, files[0].Stats.Rejected)
+	rejects, err := b.Store.Rejects(t.Context(), id, -1, 0, 1)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, rejects[0].Line)
+}
+
+// Files of another name are not read, and said to be: they may have been meant.
+func TestIgnoredFilesAreListed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	dir := b.folder(map[string]string{"a.ndjson": patient("p", ""), "b.NDJSON": patient("q", ""), "c.jsonl": patient("r", ""), "z.ndjson": patient("s", "")})
+	id, plan := b.scanned(dir, models.ImportLive)
+	again := must[ImportPlan](t, b.PlanImport, id)
+	require.Equal(t, plan, again)
+	ok(t, b.TakeTurn, id)
+	for i := range plan.Buckets {
+		ok(t, b.MergeBucket, BucketInput{id, i})
+	}
+	stats := b.finish(id)
+	require.Equal(t, []int64{2, 2, 2, 0}, []int64{stats.Files, stats.Ignored, stats.Lines, stats.Rejected})
+	rejects, err := b.Store.Rejects(t.Context(), id, -1, 0, 10)
+	require.NoError(t, err)
+	var listed []string
+	for _, r := range rejects {
+		require.Zero(t, r.Line)
+		listed = append(listed, r.File+" "+r.Reason)
+	}
+	require.Equal(t, []string{"b.NDJSON ignored-file", "c.jsonl ignored-file"}, listed)
+	require.Len(t, b.current(), 2)
 }

@@ -218,9 +218,10 @@ type held struct {
 
 // shelf is what the store holds for the members of a batch.
 type shelf struct {
-	held  map[place][]*held
-	parts map[store.SegmentKey]int16 // highest part taken, by key with Part 0
-	tombs map[tombKey]store.Tombstone
+	held     map[place][]*held
+	parts    map[store.SegmentKey]int16 // highest part taken, by key with Part 0
+	tombs    map[tombKey]store.Tombstone
+	departed map[tombKey]store.Departure
 	// unheld are the tombstones of what nobody had when it was deleted, under the key of who has it now.
 	unheld map[tombKey]store.Tombstone
 	// changed are the members that this import has changed in an earlier batch.
@@ -240,7 +241,7 @@ type tombKey struct {
 func readShelf(view *store.MergeTx, at time.Time) (*shelf, error) {
 	sh := &shelf{
 		held: map[place][]*held{}, parts: map[store.SegmentKey]int16{}, tombs: map[tombKey]store.Tombstone{},
-		unheld: map[tombKey]store.Tombstone{}, changed: map[uuid.UUID]bool{},
+		departed: map[tombKey]store.Departure{}, unheld: map[tombKey]store.Tombstone{}, changed: map[uuid.UUID]bool{},
 	}
 	for _, l := range view.Lines {
 		if l.ValidFrom.Equal(at) {
@@ -265,6 +266,9 @@ func readShelf(view *store.MergeTx, at time.Time) (*shelf, error) {
 	}
 	for _, t := range view.Tombstones {
 		sh.tombs[tombKey{place{t.Member, t.Type}, t.ResourceID}] = t
+	}
+	for _, d := range view.Departures {
+		sh.departed[tombKey{place{d.Member, d.Type}, d.ResourceID}] = d
 	}
 	return sh, nil
 }

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -20,10 +21,9 @@ const movesBucket = -2
 // newsAtATime bounds the memory that looking for moved resources takes: so many are looked for in one scan of the ids held.
 const newsAtATime = 1 << 20
 
-// newHome is where an import brought a resource, and in which version.
-type newHome struct {
-	member  uuid.UUID
-	updated int64
+// compareNews tells which of two versions of a resource that one import brought is the newer, as newer does.
+func compareNews(a, b store.News) int {
+	return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Version, b.Version), cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 }
 
 type resourceHash struct {
@@ -31,9 +31,27 @@ type resourceHash struct {
 	hash uint64
 }
 
-// followMoves finds resources that an import brought to one member while another has them too, and leaves them with the one
-// who has the newer version: a resource has one owner, and the other must not be shown it any longer.
-func (a *Activities) followMoves(ctx context.Context, imp *models.Import) error {
+// followUnfollowed does for imports that were cut short what they had not come to: to the one that is running, what they brought is
+// nothing new.
+func (a *Activities) followUnfollowed(ctx context.Context, imp *models.Import) error {
+	earlier, err := a.Store.Unfollowed(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range earlier {
+		if err := a.followMoves(ctx, imp, id); err != nil {
+			return err
+		}
+		if err := a.Store.ClearNews(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// followMoves finds resources that an import, this one or the one given, brought to one member while another has them too, and leaves
+// them with the one who has the newer version: a resource has one owner, and the other must not be shown it any longer.
+func (a *Activities) followMoves(ctx context.Context, imp *models.Import, brought string) error {
 	m := &merger{imp: imp}
 	var err error
 	if _, m.stats, err = a.Store.ImportBucket(ctx, imp.ID, movesBucket); err != nil {
@@ -42,19 +60,29 @@ func (a *Activities) followMoves(ctx context.Context, imp *models.Import) error 
 	if m.packer, err = segment.NewPacker(segment.DefaultLevel); err != nil {
 		return err
 	}
-	return a.Store.EachNews(ctx, imp.ID, newsAtATime, func(news []store.News) error {
+	return a.Store.EachNews(ctx, brought, newsAtATime, func(news []store.News) error {
 		activity.RecordHeartbeat(ctx, len(news))
 		return a.followSome(ctx, m, news)
 	})
 }
 
 func (a *Activities) followSome(ctx context.Context, m *merger, news []store.News) error {
-	homes := make(map[resourceHash][]newHome, len(news))
+	homes := make(map[resourceHash]store.News, len(news))
+	var others map[resourceHash][]store.News // where the import brought older versions
 	var types []int16
 	hashes := make([]uint64, 0, len(news))
 	for _, n := range news {
-		key := resourceHash{n.Type, n.Hash}
-		homes[key] = append(homes[key], newHome{n.Member, n.Updated})
+		key, home := resourceHash{n.Type, n.Hash}, n
+		if last, twice := homes[key]; twice && last.Member != home.Member {
+			if others == nil {
+				others = map[resourceHash][]store.News{}
+			}
+			if compareNews(home, last) < 0 {
+				home, last = last, home
+			}
+			others[key] = append(others[key], last)
+		}
+		homes[key] = home
 		types, hashes = append(types, n.Type), append(hashes, n.Hash)
 	}
 	slices.Sort(types)
@@ -65,37 +93,48 @@ func (a *Activities) followSome(ctx context.Context, m *merger, news []store.New
 	// The owners hold the resource's former home and the new one. In the first pass the former homes lose what is older
 	// than what came, and tell what is not; in the second the new homes lose what was not newer after all.
 	stale := map[resourceHash]bool{}
+	keyOf := func(where place, l segment.Line) resourceHash {
+		return resourceHash{where.typ, segment.IDHash(fhir.TypeName(where.typ), l.ID)}
+	}
+	olderHere := func(where place, l segment.Line) bool {
+		return slices.ContainsFunc(others[keyOf(where, l)], func(h store.News) bool { return h.Member == where.member && h.Updated == l.LastUpdated })
+	}
 	leave := func(where place, _ *held, l segment.Line) bool {
-		key := resourceHash{where.typ, segment.IDHash(fhir.TypeName(where.typ), l.ID)}
-		for _, home := range homes[key] {
-			switch {
-			case slices.ContainsFunc(homes[key], func(h newHome) bool { return h.member == where.member }):
-				return false // it came here itself
-			case l.LastUpdated <= home.updated:
-				return true
-			default:
-				stale[key] = true
-			}
+		key := keyOf(where, l)
+		home, came := homes[key]
+		switch {
+		case !came || home.Member == where.member:
+			return false
+		case olderHere(where, l), l.LastUpdated <= home.Updated:
+			return true
 		}
+		stale[key] = true
 		return false
 	}
-	if err := a.takeAway(ctx, m, owners, leave); err != nil {
+	err = a.takeAway(ctx, m, owners, leave, func(out *store.Merge, where place, h *held, l segment.Line) {
+		if models.IsMember(where.member) && !olderHere(where, l) { // else nobody has seen it there
+			out.Depart = append(out.Depart, store.Departure{
+				Member: where.member, Type: where.typ, ResourceID: l.ID, LeftAt: out.At, Class: h.key.Class, Home: homes[keyOf(where, l)].Member,
+			})
+		}
+	})
+	if err != nil || len(stale) == 0 {
 		return err
 	}
-	if len(stale) == 0 {
-		return nil
-	}
 	return a.takeAway(ctx, m, owners, func(where place, _ *held, l segment.Line) bool {
-		key := resourceHash{where.typ, segment.IDHash(fhir.TypeName(where.typ), l.ID)}
-		return stale[key] && slices.ContainsFunc(homes[key], func(h newHome) bool { return h.member == where.member && h.updated == l.LastUpdated })
-	})
+		key := keyOf(where, l)
+		return stale[key] && homes[key].Member == where.member && homes[key].Updated == l.LastUpdated
+	}, func(*store.Merge, place, *held, segment.Line) {})
 }
 
-// takeAway removes lines from members without burying them: the resource is still held, elsewhere.
-func (a *Activities) takeAway(ctx context.Context, m *merger, owners []uuid.UUID, leave func(place, *held, segment.Line) bool) error {
+// takeAway removes lines from members without burying them: the resource is still held, elsewhere. dropped is called with each.
+func (a *Activities) takeAway(ctx context.Context, m *merger, owners []uuid.UUID, leave func(place, *held, segment.Line) bool, dropped func(*store.Merge, place, *held, segment.Line)) error {
 	for batch := range slices.Chunk(owners, 100) {
 		err := a.Store.MergeMembers(ctx, batch, *m.imp.EffectiveAt, func(view *store.MergeTx) (*store.Merge, error) {
-			return m.change(view, leave, func(*store.Merge, place, *held, segment.Line) { m.stats.Moved++ })
+			return m.change(view, leave, func(out *store.Merge, where place, h *held, l segment.Line) {
+				m.stats.Moved++
+				dropped(out, where, h, l)
+			})
 		}, func(ctx context.Context, tx pgx.Tx) error {
 			return store.SaveBucket(ctx, tx, m.imp.ID, movesBucket, 0, m.stats)
 		})

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"pdexbulk/models"
+	"pdexbulk/models/consent"
 	"pdexbulk/models/fhir"
 	"pdexbulk/models/match"
 )
@@ -380,4 +381,23 @@ func TestDeletesOfWhatIsNotHeld(t *testing.T) {
 	require.Equal(t, models.TypeCounts{New: 1}, stats.Types["Binary"])
 	require.Contains(t, b.current(), "Observation/o")
 	require.Zero(t, b.count("tombstones"))
+}
+
+// A device can be somebody's without a reference that leads to them: by an identifier, a name, or a Patient of its own. It is then no
+// resource to go along with whatever refers to it.
+func TestWhatIsOfSomebodyUnknownIsNotShared(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.client(models.ClientPayer, false)
+	b.loadText(patient("q", "")+
+		`{"resourceType":"Device","id":"named","patient":{"display":"Jane Roe","identifier":{"value":"1"}}}`+"\n"+
+		`{"resourceType":"Device","id":"contained","contained":[{"resourceType":"Patient","id":"x","name":[{"family":"Roe"}]}],"patient":{"reference":"#x"}}`+"\n"+
+		`{"resourceType":"Device","id":"shelf"}`+"\n"+
+		`{"resourceType":"Observation","id":"o","status":"final","subject":{"reference":"Patient/q"},"device":{"reference":"Device/named"},"focus":[{"reference":"Device/contained"},{"reference":"Device/shelf"}]}`+"\n", models.ImportLive)
+	b.pass(time.Hour)
+	group := b.group(seat{"q", consent.PolicySensitive, noon.AddDate(-1, 0, 0), noon.AddDate(1, 0, 0)})
+	for op, p := range map[models.Operation]models.ExportParams{models.OpGroupExport: {GroupID: group}, models.OpPatientExport: {}, models.OpSystemExport: {}} {
+		_, _, lines := b.export(op, p)
+		require.Equal(t, map[string]bool{"Patient/q": true, "Observation/o": true, "Device/shelf": true}, ids(lines), op)
+	}
 }

@@ -34,6 +34,8 @@ const (
 	bucketBytes = 64 << 20
 	// gzipRatio is how much larger a gzip source is taken to be than its bytes, for choosing buckets.
 	gzipRatio = 10
+	// heldRejects is how many rejects of a file are held before they are recorded: every line may be one.
+	heldRejects = 50_000
 	// blockBytes is how much of a file is handed from the reader to a parser at a time.
 	blockBytes = 1 << 20
 )
@@ -50,7 +52,7 @@ func (a *Activities) PlanImport(ctx context.Context, importID string) (*ImportPl
 	if err != nil {
 		return nil, err
 	}
-	sources, err := a.importSources(ctx, imp)
+	sources, others, err := a.importSources(ctx, imp)
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +66,13 @@ func (a *Activities) PlanImport(ctx context.Context, importID string) (*ImportPl
 			size += src.Size * gzipRatio
 		}
 	}
+	// Files that are not read are listed like lines that cannot be taken: they may have been meant.
+	var ignored []models.ImportReject
+	for _, src := range others {
+		n := len(files)
+		files = append(files, models.ImportFile{ImportID: imp.ID, File: n, Name: src.Name, Bytes: src.Size, Scanned: true, Stats: models.ImportStats{Ignored: 1}})
+		ignored = append(ignored, models.ImportReject{FileNo: n, Reason: reasonIgnored})
+	}
 	want := uint(size/bucketBytes + 1)
 	buckets := min(1<<bits.Len(want-1), spill.MaxBuckets)
 	imp, err = a.Store.StartImport(ctx, imp.ID, files, buckets)
@@ -73,27 +82,40 @@ func (a *Activities) PlanImport(ctx context.Context, importID string) (*ImportPl
 	if imp.State != models.StateRunning {
 		return nil, models.Errorf(models.KindConflict, "the import has ended")
 	}
+	for _, r := range ignored {
+		if err := a.Store.AddRejects(ctx, imp.ID, r.FileNo, []models.ImportReject{r}); err != nil {
+			return nil, err
+		}
+	}
 	known, err := a.Store.ImportFiles(ctx, imp.ID)
 	if err != nil {
 		return nil, err
 	}
+	// Those that are not read come last.
+	known = slices.DeleteFunc(known, func(f models.ImportFile) bool { return f.Stats.Ignored > 0 })
 	return &ImportPlan{Files: len(known), Buckets: imp.Buckets}, nil
 }
 
-// importSources lists the files of an import's source that are in a format we read.
-func (a *Activities) importSources(ctx context.Context, imp *models.Import) ([]blob.Source, error) {
+// reasonIgnored is the reject code of a file that is in no format we read; it stands at line 0.
+const reasonIgnored = "ignored-file"
+
+// importSources lists the files of an import's source that are in a format we read, and the others.
+func (a *Activities) importSources(ctx context.Context, imp *models.Import) (sources, others []blob.Source, err error) {
 	all, err := blob.Sources(ctx, imp.Source, a.ImportRoots)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	sources := slices.DeleteFunc(all, func(s blob.Source) bool {
-		name := strings.TrimSuffix(s.Name, ".gz")
-		return !isNDJSON(name) && !strings.HasSuffix(s.Name, ".parquet")
-	})
+	for _, s := range all {
+		if isNDJSON(strings.TrimSuffix(s.Name, ".gz")) || strings.HasSuffix(s.Name, ".parquet") {
+			sources = append(sources, s)
+		} else {
+			others = append(others, s)
+		}
+	}
 	if len(sources) == 0 {
-		return nil, models.Errorf(models.KindInvalid, "the source holds no .ndjson, .ndjson.gz or .parquet file")
+		return nil, nil, models.Errorf(models.KindInvalid, "the source holds no .ndjson, .ndjson.gz or .parquet file")
 	}
-	return sources, nil
+	return sources, others, nil
 }
 
 func isNDJSON(name string) bool { return strings.HasSuffix(name, ".ndjson") }
@@ -124,7 +146,7 @@ func (a *Activities) ScanFile(ctx context.Context, in ScanInput) error {
 	if file.Scanned {
 		return nil
 	}
-	sources, err := a.importSources(ctx, imp)
+	sources, _, err := a.importSources(ctx, imp)
 	if err != nil {
 		return err
 	}
@@ -313,6 +335,19 @@ func (s *scan) reject(line int64, reason string) {
 	s.rejects = append(s.rejects, models.ImportReject{ImportID: s.imp.ID, FileNo: s.file.File, Line: line, Reason: reason})
 }
 
+// recordRejects records the rejects that were found so far once they are many.
+func (s *scan) recordRejects(ctx context.Context) error {
+	s.mu.Lock()
+	many := s.rejects
+	if len(many) < heldRejects {
+		s.mu.Unlock()
+		return nil
+	}
+	s.rejects = nil
+	s.mu.Unlock()
+	return s.a.Store.AddRejects(ctx, s.imp.ID, s.file.File, many)
+}
+
 func (s *scan) parse(ctx context.Context, blocks <-chan *block, free chan<- *block) error {
 	run := spill.NewRun(runBudget)
 	var facts fhir.Facts
@@ -359,6 +394,9 @@ func (s *scan) parse(ctx context.Context, blocks <-chan *block, free chan<- *blo
 		case free <- b:
 		default:
 		}
+		if err := s.recordRejects(ctx); err != nil {
+			return err
+		}
 	}
 	return s.flush(ctx, run)
 }
@@ -377,7 +415,7 @@ func record(body, line []byte, f *fhir.Facts, rec *spill.Record) []byte {
 		rec.Member = models.BinaryID(string(f.ID))
 	case f.Patient != nil && !f.Others:
 		rec.Member, rec.Patient = models.MemberID(string(f.Patient)), f.Patient
-	case f.Patient == nil && fhir.Shareable(f.Type):
+	case f.Patient == nil && !f.Named && fhir.Shareable(f.Type):
 		rec.Member = models.SharedID(f.ResourceType(), string(f.ID))
 	default:
 		rec.Member = models.UnattributedID(f.ResourceType(), string(f.ID))

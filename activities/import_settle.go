@@ -38,7 +38,10 @@ func (a *Activities) ApplyDeletes(ctx context.Context, importID string) error {
 	if imp.EffectiveAt == nil || imp.State != models.StateRunning {
 		return models.Errorf(models.KindConflict, "the import is not merging")
 	}
-	if err := a.followMoves(ctx, imp); err != nil {
+	if err := a.followUnfollowed(ctx, imp); err != nil {
+		return err
+	}
+	if err := a.followMoves(ctx, imp, imp.ID); err != nil {
 		return err
 	}
 	if err := a.Store.ClearNews(ctx, imp.ID); err != nil {
@@ -48,7 +51,7 @@ func (a *Activities) ApplyDeletes(ctx context.Context, importID string) error {
 	if err := a.followTargets(ctx, imp); err != nil {
 		return err
 	}
-	if err := a.followMoves(ctx, imp); err != nil {
+	if err := a.followMoves(ctx, imp, imp.ID); err != nil {
 		return err
 	}
 	if err := a.applyDeletes(ctx, imp); err != nil {

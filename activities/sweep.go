@@ -27,13 +27,13 @@ const (
 
 // SweepInput says what to sweep.
 type SweepInput struct {
-	Jobs  bool // jobs and runs of the claims rule that Temporal knows to be over, and files whose time is over
+	Jobs  bool // jobs, imports, loads and runs of the claims rule that Temporal knows to be over, and files whose time is over
 	Files bool // files that belong to nothing
 }
 
 // Swept says what was swept.
 type Swept struct {
-	Closed int // jobs, and runs of the claims rule
+	Closed int // jobs, imports, loads, and runs of the claims rule
 	Purged int // jobs
 	Files  int
 }
@@ -79,6 +79,12 @@ func (a *Activities) Sweep(ctx context.Context, in SweepInput) (*Swept, error) {
 		if err := a.sweepOpen(ctx, out); err != nil {
 			return nil, err
 		}
+		if err := a.sweepImports(ctx, out); err != nil {
+			return nil, err
+		}
+		if err := a.sweepLists(ctx, out); err != nil {
+			return nil, err
+		}
 		if err := a.sweepRelationships(ctx, out); err != nil {
 			return nil, err
 		}
@@ -87,7 +93,7 @@ func (a *Activities) Sweep(ctx context.Context, in SweepInput) (*Swept, error) {
 		}
 	}
 	if in.Files {
-		for _, folder := range []string{"exports", "groups", "imports", "matches"} {
+		for _, folder := range []string{"exports", "groups", "imports", "lists", "matches"} {
 			if err := a.sweepFolder(ctx, folder, out); err != nil {
 				return nil, err
 			}
@@ -108,11 +114,61 @@ func (a *Activities) sweepOpen(ctx context.Context, out *Swept) error {
 		if err != nil {
 			return err
 		}
-		if run == runGoesOn || run == runUnknown && job.State == models.StateAccepted && job.CreatedAt.After(a.now().Add(-sweepUnstarted)) {
+		if run == runGoesOn || run == runUnknown && a.mayYetStart(job.State, job.CreatedAt) {
 			continue
 		}
 		in := FailInput{JobID: job.ID, State: models.StateFailed, Reason: "the job could not be completed; start it again, or ask the operator with this job's id"}
 		if err := a.FailJob(ctx, in); err != nil {
+			return err
+		}
+		out.Closed++
+	}
+	return nil
+}
+
+// mayYetStart reports whether something that has no run may be about to get one.
+func (a *Activities) mayYetStart(state models.State, created time.Time) bool {
+	return state == models.StateAccepted && created.After(a.now().Add(-sweepUnstarted))
+}
+
+// sweepImports closes imports whose run was ended by force. One that is merging holds back the snapshots of all exports until then.
+func (a *Activities) sweepImports(ctx context.Context, out *Swept) error {
+	open, err := a.Store.OpenImports(ctx, a.now().Add(-sweepJobs))
+	if err != nil {
+		return err
+	}
+	for _, imp := range open {
+		run, err := lookAt(ctx, ImportWorkflowID(imp.ID), "")
+		if err != nil {
+			return err
+		}
+		if run == runGoesOn || run == runUnknown && a.mayYetStart(imp.State, imp.CreatedAt) {
+			continue
+		}
+		in := FinishInput{ImportID: imp.ID, State: models.StateFailed, Reason: "its workflow was ended before it was done"}
+		if _, err := a.FinishImport(ctx, in); err != nil {
+			return err
+		}
+		out.Closed++
+	}
+	return nil
+}
+
+// sweepLists closes loads whose run was ended by force, and removes what was uploaded for them.
+func (a *Activities) sweepLists(ctx context.Context, out *Swept) error {
+	open, err := a.Store.OpenListImports(ctx, a.now().Add(-sweepJobs))
+	if err != nil {
+		return err
+	}
+	for _, l := range open {
+		run, err := lookAt(ctx, ListWorkflowID(l.ID), "")
+		if err != nil {
+			return err
+		}
+		if run == runGoesOn || run == runUnknown && a.mayYetStart(l.State, l.CreatedAt) {
+			continue
+		}
+		if err := a.FinishList(ctx, FinishListInput{ID: l.ID, State: models.StateFailed, Reason: "its workflow was ended before it was done"}); err != nil {
 			return err
 		}
 		out.Closed++
@@ -197,6 +253,10 @@ func (a *Activities) keeps(ctx context.Context, folder, owner string) (func(key 
 	all, none := func(string) bool { return true }, func(string) bool { return false }
 	if !models.ValidID(owner) {
 		return none, nil
+	}
+	if folder == "lists" {
+		needed, err := a.Store.ListNeeds(ctx, folder+"/"+owner)
+		return func(string) bool { return needed }, err
 	}
 	if folder == "imports" {
 		imp, err := a.Store.Import(ctx, owner)

@@ -36,6 +36,7 @@ type Import struct {
 //	Lines = Blank + Rejected + Deletes + Duplicate + sum over Types of (New + Replaced + Unchanged + Stale)
 type ImportStats struct {
 	Files     int64                 `json:"files"`
+	Ignored   int64                 `json:"ignoredFiles,omitempty"` // files of no format that is read
 	Bytes     int64                 `json:"bytes"`
 	Lines     int64                 `json:"lines"`
 	Blank     int64                 `json:"blank"`
@@ -62,6 +63,7 @@ type TypeCounts struct {
 // Add returns the sum of two counts.
 func (s ImportStats) Add(o ImportStats) ImportStats {
 	s.Files += o.Files
+	s.Ignored += o.Ignored
 	s.Bytes += o.Bytes
 	s.Lines += o.Lines
 	s.Blank += o.Blank

@@ -129,6 +129,78 @@ func (s *server) blobs() []string {
 	return keys
 }
 
+// An import that was ended by force while it merged holds back the snapshots of exports no longer than until the next sweep, and what was
+// uploaded for a load that nobody goes on with does not stay.
+func TestSweepOfImportsAndLoads(t *testing.T) {
+	t.Parallel()
+	s := start(t, worker.Options{})
+	ctx := t.Context()
+	sweep := func(in activities.SweepInput) (out activities.Swept) {
+		run := s.begin("sweep-"+models.NewID(), "sweep", workflows.Sweep, in)
+		require.NoError(t, run.Get(ctx, &out))
+		return out
+	}
+	hidden := func(workflowID string, workflow, in any) {
+		_, err := s.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: workflowID, TaskQueue: "nobody's"}, workflow, in)
+		require.NoError(t, err)
+	}
+	imported := func(age time.Duration) string {
+		id := models.NewID()
+		require.NoError(t, s.store.CreateImport(ctx, &models.Import{
+			ID: id, Source: s.root, Mode: models.ImportLive, State: models.StateAccepted, CreatedBy: "test", CreatedAt: time.Now().Add(-age), Buckets: 1,
+		}))
+		return id
+	}
+	loaded := func(age time.Duration) *models.ListImport {
+		l := &models.ListImport{
+			ID: models.NewID(), Kind: models.ListOptOuts, Format: models.ListCSV, State: models.StateAccepted, CreatedBy: "test", CreatedAt: time.Now().Add(-age),
+			BlobKey: "lists/" + models.NewID(),
+		}
+		require.NoError(t, s.store.CreateListImport(ctx, l))
+		w, err := s.files.Create(ctx, l.BlobKey)
+		require.NoError(t, err)
+		require.NoError(t, w.Commit())
+		return l
+	}
+	merging, waiting, begun, never := imported(10*time.Minute), imported(10*time.Minute), imported(10*time.Minute), imported(2*time.Hour)
+	for _, id := range []string{merging, waiting} {
+		hidden(workflows.ImportID(id), workflows.Import, workflows.ImportInput{ImportID: id})
+	}
+	_, err := s.store.StartImport(ctx, merging, nil, 1)
+	require.NoError(t, err)
+	imp, _, err := s.store.TakeTurn(ctx, merging, time.Now())
+	require.NoError(t, err)
+	dead, alive := loaded(10*time.Minute), loaded(10*time.Minute)
+	for _, l := range []*models.ListImport{dead, alive} {
+		hidden(workflows.ListID(l.ID), workflows.LoadList, l.ID)
+	}
+	require.NoError(t, s.client.TerminateWorkflow(ctx, workflows.ImportID(merging), "", "test"))
+	require.NoError(t, s.client.TerminateWorkflow(ctx, workflows.ListID(dead.ID), "", "test"))
+
+	snapshot := func() time.Time {
+		job, err := s.store.StartJob(ctx, s.job(models.OpPatientExport, models.ExportParams{}).ID, "exporting", time.Now())
+		require.NoError(t, err)
+		return *job.TransactionTime
+	}
+	require.True(t, snapshot().Before(*imp.EffectiveAt))
+	require.Equal(t, activities.Swept{Closed: 3}, sweep(activities.SweepInput{Jobs: true}))
+	require.True(t, snapshot().After(*imp.EffectiveAt))
+	for id, want := range map[string]models.State{merging: models.StateFailed, waiting: models.StateAccepted, begun: models.StateAccepted, never: models.StateFailed} {
+		require.Equal(t, want, s.importState(id))
+	}
+	require.Equal(t, []string{alive.BlobKey}, s.blobs())
+
+	old := time.Now().Add(-48 * time.Hour)
+	w, err := s.files.Create(ctx, "lists/"+models.NewID())
+	require.NoError(t, err)
+	require.NoError(t, w.Commit())
+	for _, key := range s.blobs() {
+		require.NoError(t, os.Chtimes(filepath.Join(s.dir, key), old, old))
+	}
+	require.Equal(t, activities.Swept{Files: 1}, sweep(activities.SweepInput{Files: true}))
+	require.Equal(t, []string{alive.BlobKey}, s.blobs())
+}
+
 // However many workers start, each sweep is set up once.
 func TestSweepsAreSetUp(t *testing.T) {
 	t.Parallel()

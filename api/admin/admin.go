@@ -9,6 +9,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -177,29 +178,40 @@ func viewClient(c models.Client) clientView {
 	}
 }
 
-func (s *Service) putClient(ctx context.Context, in *struct {
+type putClientInput struct {
 	ID      string `path:"id"`
 	IfMatch string `header:"If-Match" doc:"the ETag of the registration that is to be replaced; without it whatever is there is"`
 	Body    ClientBody
-},
-) (*taggedClient, error) {
-	// What the client said when it registered itself stays.
+}
+
+// putClient replaces what administrators say of a client. What it says of itself, and may be changing at this moment, stays: a registration
+// that was given up does not come back.
+func (s *Service) putClient(ctx context.Context, in *putClientInput) (*taggedClient, error) {
+	const attempts = 5
+	for n := 1; ; n++ {
+		if out, moved, err := s.tryClient(ctx, in); !moved || n == attempts {
+			return out, err
+		}
+	}
+}
+
+func (s *Service) tryClient(ctx context.Context, in *putClientInput) (out *taggedClient, moved bool, err error) {
 	c, err := s.Store.Client(ctx, in.ID)
 	if err != nil && models.KindOf(err) != models.KindNotFound {
-		return nil, s.fault(ctx, err)
+		return nil, false, s.fault(ctx, err)
 	}
 	c.ID, c.Name, c.Kind, c.Organization, c.OrganizationIDs = in.ID, in.Body.Name, in.Body.Kind, in.Body.Organization, in.Body.OrganizationIDs
 	c.Scopes, c.JWKS, c.JWKSURL, c.ValueBased = in.Body.Scopes, in.Body.JWKS, in.Body.JWKSURL, in.Body.ValueBased
 	c.Active = in.Body.Active == nil || *in.Body.Active
 	if err := c.Validate(); err != nil {
-		return nil, problem(err)
+		return nil, false, problem(err)
 	}
 	if err := auth.CheckScopes(c.Scopes); err != nil {
-		return nil, problem(err)
+		return nil, false, problem(err)
 	}
 	if len(c.JWKS) > 0 {
 		if err := auth.CheckJWKS(c.JWKS); err != nil {
-			return nil, problem(err)
+			return nil, false, problem(err)
 		}
 	}
 	return s.storeClient(ctx, c, in.IfMatch)
@@ -220,8 +232,15 @@ func (s *Service) listClients(ctx context.Context, in *Page) (*listOf[clientView
 	return newList(views, in.Limit, func(c clientView) string { return c.ID }), nil
 }
 
+// untranslatable is how Postgres refuses a text with a character that it cannot keep: JSON can hold a NUL.
+const untranslatable = "22021"
+
 // fault logs what is our own and returns what may be told.
 func (s *Service) fault(ctx context.Context, err error) error {
+	var db interface{ SQLState() string }
+	if errors.As(err, &db) && db.SQLState() == untranslatable {
+		err = models.Errorf(models.KindInvalid, "a text has a NUL character").Because(err)
+	}
 	if answer.Status(err) >= http.StatusInternalServerError {
 		s.Log.ErrorContext(ctx, "admin request failed", "error", answer.Trail(err))
 	}

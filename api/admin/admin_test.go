@@ -135,7 +135,7 @@ func TestAdminRefuses(t *testing.T) {
 		{"limit too high", "GET", "/admin/jobs?limit=1001", "", "", 422, "query.limit"},
 		{"cursor of jobs", "GET", "/admin/jobs?cursor=" + secret, "", "", 400, "cursor"},
 		{"cursor of imports", "GET", "/admin/imports?cursor=" + secret, "", "", 400, "cursor"},
-		{"cursor of clients", "GET", "/admin/clients?cursor=%00", "", "", 400, "cursor"},
+		{"cursor of clients", "GET", "/admin/clients?cursor=%01", "", "", 400, "cursor"},
 		{"job no id", "GET", "/admin/jobs/" + secret, "", "", 404, ""},
 		{"job unknown", "GET", "/admin/jobs/" + id, "", "", 404, ""},
 		{"outcomes unknown", "GET", "/admin/jobs/" + id + "/outcomes", "", "", 404, ""},
@@ -344,4 +344,21 @@ func TestAdminWithoutDatabase(t *testing.T) {
 	p := refused(t, a.Do(t, http.MethodGet, "/admin/jobs", "", bearer), 500)
 	require.Equal(t, "internal error", p.Detail)
 	require.Contains(t, a.Log(), "select jobs", "the cause is logged")
+}
+
+// What the database cannot keep is refused wherever it stands.
+func TestTextsThatCannotBeKept(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, nil)
+	for _, bad := range []string{"%00", "%ff", "a%00b", "%c3%28"} {
+		for _, path := range []string{"/admin/lines/", "/admin/providers/", "/admin/clients/", "/admin/jobs/"} {
+			refused(t, a.Do(t, http.MethodGet, path+bad, "", bearer), 404)
+		}
+		refused(t, a.Do(t, http.MethodDelete, "/admin/lines/"+bad, "", bearer), 404)
+		refused(t, a.Do(t, http.MethodPost, "/admin/clients/"+bad+"/void-tokens", "", bearer), 404)
+		for _, path := range []string{"/admin/providers?taxonomy=", "/admin/relationships?npi=", "/admin/attribution-lists?client=", "/admin/jobs?cursor="} {
+			refused(t, a.Do(t, http.MethodGet, path+bad, "", bearer), 400)
+		}
+	}
+	refused(t, a.Do(t, http.MethodPost, "/admin/consents/"+models.NewID()+"/revoke", `{"reason":"a\u0000b"}`, bearer, jsonType), 400)
 }

@@ -75,28 +75,32 @@ func (s *Service) getClient(ctx context.Context, in *struct {
 }
 
 // storeClient stores a client as an administrator wants it: c is as it was read, with the changes. When ifMatch is given, what was
-// read must be that version, and it must still be there. It returns when every process that checks tokens knows.
-func (s *Service) storeClient(ctx context.Context, c models.Client, ifMatch string) (*taggedClient, error) {
+// read must be that version, and it must still be there. It returns when every process that checks tokens knows. moved says that somebody,
+// the client itself perhaps, has changed it since it was read.
+func (s *Service) storeClient(ctx context.Context, c models.Client, ifMatch string) (out *taggedClient, moved bool, err error) {
 	var stored models.Client
-	var err error
 	there := !c.UpdatedAt.IsZero()
 	switch {
-	case ifMatch == "":
+	case ifMatch == "" && !there:
 		stored, err = s.Store.UpsertClient(ctx, c)
+	case ifMatch == "":
+		if stored, err = s.Store.ChangeClient(ctx, c); models.KindOf(err) == models.KindConflict {
+			return nil, true, changedMeanwhile()
+		}
 	case !there || ifMatch != "*" && ifMatch != clientTag(c):
-		return nil, changedMeanwhile()
+		return nil, false, changedMeanwhile()
 	default:
 		if stored, err = s.Store.ChangeClient(ctx, c); models.KindOf(err) == models.KindConflict {
-			return nil, changedMeanwhile()
+			return nil, false, changedMeanwhile()
 		}
 	}
 	if err == nil && there {
 		err = s.Store.AwaitListeners(ctx)
 	}
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, false, s.fault(ctx, err)
 	}
-	return tagged(stored), nil
+	return tagged(stored), false, nil
 }
 
 func changedMeanwhile() error {

@@ -1,9 +1,11 @@
 package admin_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -166,4 +168,34 @@ func TestInitialTokens(t *testing.T) {
 		require.Equal(t, tt.field, refused(t, post(tt.body), 400).Field, name)
 	}
 	refused(t, post(`{"note":"n","kind":"pending","scopes":["system/*.rs"]}`), 422)
+}
+
+// A registration that its client gives up at the moment in which an administrator changes it does not come back.
+func TestWhatAClientGaveUpStaysSo(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, nil)
+	a.Register(t, "c", models.ClientPayer)
+	tx, err := a.Store.Pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	_, err = tx.Exec(t.Context(), `UPDATE clients SET active = false, cancelled_at = now(), updated_at = clock_timestamp(), generation = generation + 1 WHERE id = 'c'`)
+	require.NoError(t, err)
+	done := make(chan *apitest.Answer, 1)
+	go func() {
+		resp, _ := a.Try(context.Background(), http.MethodPut, "/admin/clients/c", strings.NewReader(byURL), bearer, jsonType)
+		done <- resp
+	}()
+	require.Eventually(t, func() bool { // it has read the client and waits to change it
+		var waits bool
+		err := a.Store.Pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waits)
+		return err == nil && waits
+	}, time.Minute, 5*time.Millisecond)
+	require.NoError(t, tx.Commit(t.Context()))
+	resp := <-done
+	require.NotNil(t, resp)
+	refused(t, resp, 400)
+	c, err := a.Store.Client(t.Context(), "c")
+	require.NoError(t, err)
+	require.False(t, c.Active)
+	require.NotNil(t, c.CancelledAt)
 }

@@ -1,14 +1,21 @@
 package admin_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
+	"pdexbulk/api/server"
 	"pdexbulk/dev/apitest"
 	"pdexbulk/models"
+	"pdexbulk/worker/boot"
+	"pdexbulk/workflows"
 )
 
 // What makes something makes it once for a key, and refuses the key for anything else.
@@ -83,4 +90,61 @@ func TestConditionalWrites(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, a.Do(t, http.MethodDelete, "/admin/lines/gold", "", bearer, because, "If-Match: "+newer.Header.Get("ETag")).StatusCode)
 	refused(t, a.Do(t, http.MethodGet, "/admin/lines/gold", "", bearer), 404)
 	refused(t, a.Do(t, http.MethodDelete, "/admin/lines/gold", "", bearer, because), 404)
+}
+
+// awayOnce is a Temporal that does not answer the first time it is to start something.
+type awayOnce struct {
+	client.Client
+	begun *atomic.Int32
+}
+
+func (a awayOnce) ExecuteWorkflow(ctx context.Context, options client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error) {
+	if a.begun.Add(1) == 1 {
+		return nil, errors.New("away")
+	}
+	return a.Client.ExecuteWorkflow(ctx, options, workflow, args...)
+}
+
+// A request that makes something to run, and could not start it, starts it when it is sent again with its key.
+func TestTheSameKeyStartsWhatWasNotStarted(t *testing.T) {
+	t.Parallel()
+	for name, path := range map[string]string{"import": "/admin/imports", "list": "/admin/lists", "upload": "/admin/lists/upload?kind=opt-outs"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var begun atomic.Int32
+			a := apitest.New(t, func(p *boot.Process, _ *server.Config) { p.Temporal = awayOnce{p.Temporal, &begun} })
+			body, kind := `{"source":"/data/a"}`, jsonType
+			switch name {
+			case "list":
+				body = `{"kind":"opt-outs","source":"/data/a.csv"}`
+			case "upload":
+				body, kind = "patient,scope,reason\n", "Content-Type: text/csv"
+			}
+			send := func(headers ...string) *apitest.Answer {
+				return a.Do(t, http.MethodPost, path, body, append([]string{bearer, because, kind}, headers...)...)
+			}
+			refused(t, send("Idempotency-Key: k"), 503)
+			id, _ := read(t, send("Idempotency-Key: k"), 202)["id"].(string)
+			require.EqualValues(t, 2, begun.Load())
+			run := workflows.ListID(id)
+			if name == "import" {
+				run = workflows.ImportID(id)
+			}
+			_, err := a.Temporal.DescribeWorkflowExecution(t.Context(), run, "")
+			require.NoError(t, err, "it has a run")
+			require.Equal(t, id, read(t, send("Idempotency-Key: k"), 202)["id"])
+			if name == "upload" {
+				require.Len(t, a.Blobs(t), 1, "what was sent first")
+			}
+
+			// Without a key nobody comes back to it.
+			begun.Store(0)
+			refused(t, send(), 503)
+			listed := pages(t, a, strings.TrimSuffix(strings.Split(path, "?")[0], "/upload"), 10, "state")
+			require.Equal(t, []string{"failed", "accepted"}, listed)
+			if name == "upload" {
+				require.Len(t, a.Blobs(t), 1)
+			}
+		})
+	}
 }

@@ -75,7 +75,7 @@ func (s *Service) startList(ctx context.Context, in *struct {
 	}
 	l := s.newList(ctx, in.Body.Kind, in.Body.Format, in.Body.DryRun)
 	l.ID, l.Source = id, in.Body.Source
-	if err := s.beginList(ctx, l); err != nil {
+	if err := s.beginList(ctx, l, in.IdempotencyKey); err != nil {
 		return nil, s.fault(ctx, err)
 	}
 	return &startedList{"/admin/lists/" + l.ID, *l}, nil
@@ -91,24 +91,45 @@ func (s *Service) claimList(ctx context.Context, key string, request any) (strin
 	if gone, err := missing(err); gone || err != nil {
 		return id, nil, err
 	}
-	return id, l, nil
+	if l.State == models.StateAccepted { // the request that made it may have broken off before its run began
+		err = s.runList(ctx, l)
+	}
+	return id, l, err
 }
 
-// beginList records a load and starts its run.
-func (s *Service) beginList(ctx context.Context, l *models.ListImport) error {
+// beginList records a load and starts its run. Where that fails, the same request with its key can start it yet; without a key nobody comes
+// back to the load, and it is closed.
+func (s *Service) beginList(ctx context.Context, l *models.ListImport, key string) error {
 	if err := s.Store.CreateListImport(ctx, l); err != nil {
+		return errors.Join(err, s.dropUpload(ctx, l))
+	}
+	err := s.runList(ctx, l)
+	if err == nil || key != "" {
 		return err
 	}
+	if ferr := s.Store.FinishListImport(context.WithoutCancel(ctx), l.ID, models.StateFailed, "its workflow could not be started", s.now()); ferr != nil {
+		s.Log.ErrorContext(ctx, "a load that was not started could not be closed", "load", l.ID, "error", ferr.Error())
+	}
+	return errors.Join(err, s.dropUpload(ctx, l))
+}
+
+// dropUpload removes what was uploaded for a load.
+func (s *Service) dropUpload(ctx context.Context, l *models.ListImport) error {
+	if l.BlobKey == "" {
+		return nil
+	}
+	return s.Files.Delete(context.WithoutCancel(ctx), l.BlobKey)
+}
+
+// runList starts the run of a load. One that is there already is as good.
+func (s *Service) runList(ctx context.Context, l *models.ListImport) error {
 	_, err := s.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.ListID(l.ID), TaskQueue: s.TaskQueue, TypedSearchAttributes: workflows.Attributes("admin", "list-"+string(l.Kind), "accepted"),
 	}, workflows.LoadList, l.ID)
-	if err == nil {
-		return nil
+	if err != nil {
+		return models.Errorf(models.KindUnavailable, "the load could not be started; try again").Wait(5).Because(err)
 	}
-	if ferr := s.Store.FinishListImport(ctx, l.ID, models.StateFailed, "its workflow could not be started", s.now()); ferr != nil {
-		s.Log.ErrorContext(ctx, "a load that was not started could not be closed", "load", l.ID, "error", ferr.Error())
-	}
-	return models.Errorf(models.KindUnavailable, "the load could not be started; try again").Wait(5).Because(err)
+	return nil
 }
 
 var uploadFormats = map[string]string{"text/csv": models.ListCSV, "application/x-ndjson": models.ListNDJSON, "application/fhir+ndjson": models.ListNDJSON}
@@ -167,8 +188,8 @@ func (s *Service) upload(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		l.ID = id
-		if err := s.beginList(ctx, l); err != nil {
-			return errors.Join(err, s.Files.Delete(context.WithoutCancel(ctx), l.BlobKey))
+		if err := s.beginList(ctx, l, r.Header.Get("Idempotency-Key")); err != nil {
+			return err
 		}
 		there = l
 	}

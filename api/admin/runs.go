@@ -37,9 +37,14 @@ func (s *Service) startImport(ctx context.Context, in *struct {
 	}
 	if again {
 		imp, err := s.Store.Import(ctx, id)
-		if gone, err := missing(err); err != nil {
+		gone, err := missing(err)
+		if err == nil && !gone && imp.State == models.StateAccepted {
+			err = s.runImport(ctx, imp) // the request that made it may have broken off before
+		}
+		if err != nil {
 			return nil, s.fault(ctx, err)
-		} else if !gone {
+		}
+		if !gone {
 			return &startedImport{"/admin/imports/" + imp.ID, *imp}, nil
 		}
 	}
@@ -50,18 +55,32 @@ func (s *Service) startImport(ctx context.Context, in *struct {
 	if err := s.Store.CreateImport(ctx, imp); err != nil {
 		return nil, s.fault(ctx, err)
 	}
-	_, err = s.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+	if err := s.runImport(ctx, imp); err != nil {
+		if in.IdempotencyKey == "" { // nobody comes back to it; with a key, the same request starts it
+			s.abandonImport(ctx, imp)
+		}
+		return nil, s.fault(ctx, err)
+	}
+	return &startedImport{"/admin/imports/" + imp.ID, *imp}, nil
+}
+
+// runImport starts the run of an import. One that is there already is as good.
+func (s *Service) runImport(ctx context.Context, imp *models.Import) error {
+	_, err := s.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.ImportID(imp.ID), TaskQueue: s.TaskQueue,
 		TypedSearchAttributes: workflows.Attributes("admin", "import", "accepted"),
 	}, workflows.Import, workflows.ImportInput{ImportID: imp.ID, Limits: s.Limits})
 	if err != nil {
-		why := "its workflow could not be started"
-		if ferr := s.Store.FinishImport(ctx, imp.ID, models.StateFailed, imp.Stats, why, s.now()); ferr != nil {
-			s.Log.ErrorContext(ctx, "an import that was not started could not be closed", "import", imp.ID, "error", ferr.Error())
-		}
-		return nil, s.fault(ctx, models.Errorf(models.KindUnavailable, "the import could not be started; try again").Wait(5).Because(err))
+		return models.Errorf(models.KindUnavailable, "the import could not be started; try again").Wait(5).Because(err)
 	}
-	return &startedImport{"/admin/imports/" + imp.ID, *imp}, nil
+	return nil
+}
+
+func (s *Service) abandonImport(ctx context.Context, imp *models.Import) {
+	err := s.Store.FinishImport(context.WithoutCancel(ctx), imp.ID, models.StateFailed, imp.Stats, "its workflow could not be started", s.now())
+	if err != nil {
+		s.Log.ErrorContext(ctx, "an import that was not started could not be closed", "import", imp.ID, "error", err.Error())
+	}
 }
 
 func (s *Service) listImports(ctx context.Context, in *Page) (*listOf[models.Import], error) {

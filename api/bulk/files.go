@@ -45,14 +45,8 @@ func (s *Service) file(w http.ResponseWriter, r *http.Request, caller *auth.Call
 		return models.Errorf(models.KindUnavailable, "the file cannot be looked up at the moment; try again").Wait(5).Because(err)
 	}
 	trail.Of(r.Context()).Target = r.PathValue("file")
-	if job.OrganizedBy() != "" { // a file has all types in it
-		if err := covers(caller, job); err != nil {
-			return err
-		}
-	}
-	// Result files of a match hold what the caller sent; an export's need the scope of their type.
-	if !job.Operation.IsMatch() && f.Type != "OperationOutcome" && !caller.MayRead(f.Type) {
-		return models.Errorf(models.KindForbidden, "the token does not cover %s", f.Type)
+	if err := mayDownload(caller, job, f); err != nil {
+		return err
 	}
 	release, err := s.hold(r.Context(), job)
 	if err != nil {
@@ -72,6 +66,21 @@ func (s *Service) file(w http.ResponseWriter, r *http.Request, caller *auth.Call
 	default:
 		return s.serveObject(w, r, f)
 	}
+}
+
+// mayDownload holds a file of a job against its client, as it is registered now, and the token's scopes. Result files of a match hold what
+// the caller sent; an export's need the scope of their type, or of all types of the job where they are of several.
+func mayDownload(c *auth.Caller, job *models.Job, f *models.JobFile) error {
+	switch {
+	case job.Operation.IsMatch():
+		return nil
+	case f.Kind == "deleted" || job.OrganizedBy() != "" && f.Kind == "output":
+		return covers(c, job)
+	case f.Kind == "output" && !c.MayRead(f.Type):
+		return models.Errorf(models.KindForbidden, "the token does not cover %s", f.Type)
+	}
+	_, err := openTo(c, job)
+	return err
 }
 
 // serveObject serves a file that is kept as it is handed out.

@@ -47,7 +47,7 @@ func (s *Service) export(w http.ResponseWriter, r *http.Request, c *auth.Caller,
 	if err != nil {
 		return err
 	}
-	if groupID == "" && (c.Kind != models.ClientBackend || c.GroupID != "") {
+	if groupID == "" && !exportsAll(c) {
 		return models.Errorf(models.KindForbidden, "this client may export Groups only")
 	}
 	asked := &asked{op: op, lenient: lenient(r.Header), post: r.Method == http.MethodPost, base: s.Base, now: s.now()}
@@ -147,9 +147,9 @@ func covers(c *auth.Caller, job *models.Job) error {
 	if job.Operation.IsMatch() {
 		return nil
 	}
-	var p models.ExportParams
-	if err := json.Unmarshal(job.Params, &p); err != nil {
-		return fmt.Errorf("read the job's parameters: %w", err)
+	p, err := openTo(c, job)
+	if err != nil {
+		return err
 	}
 	if len(p.Types) == 0 && !c.MayReadAll() || p.WithList && !c.MayRead("Group") {
 		return models.Errorf(models.KindForbidden, "the token does not cover all that this job exports")
@@ -160,6 +160,21 @@ func covers(c *auth.Caller, job *models.Job) error {
 		}
 	}
 	return nil
+}
+
+// exportsAll reports whether a caller may export beyond Groups.
+func exportsAll(c *auth.Caller) bool { return c.Kind == models.ClientBackend && c.GroupID == "" }
+
+// openTo returns what an export was asked for, if it is of a kind that its client may have made now: one that is a back end no more has
+// no use of what it exported as one.
+func openTo(c *auth.Caller, job *models.Job) (p models.ExportParams, err error) {
+	if err := json.Unmarshal(job.Params, &p); err != nil {
+		return p, fmt.Errorf("read the job's parameters: %w", err)
+	}
+	if p.GroupID == "" && !exportsAll(c) {
+		return p, models.Errorf(models.KindForbidden, "this client may have exports of Groups only")
+	}
+	return p, nil
 }
 
 // requestURL is the URL that was called, as the client knows it (Bulk Data Access 2.0.0, manifest "request").

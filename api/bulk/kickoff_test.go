@@ -323,6 +323,100 @@ func TestScopesBoundTheJob(t *testing.T) {
 	require.Equal(t, []int{202, 403, 403}, []int{poll(wide, all), poll(two, all), poll(one, all)})
 }
 
+// The deletions that a job tells of are for every token that covers the job, though a Bundle is no type that it exports.
+func TestDeletedFileNeedsNoScopeOfBundles(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, unlimited)
+	a.Client(t, "backend", models.ClientBackend, "")
+	two := a.Login(t, "backend", "system/Patient.rs system/Coverage.rs")
+	one := a.Login(t, "backend", "system/Patient.rs")
+	for _, query := range []string{"", "&organizeOutputBy=Patient"} {
+		job := two.KickOff(t, http.MethodGet, "/fhir/Patient/$export?_since=2026-01-01T00:00:00Z&_type=Patient,Coverage"+query, "")
+		complete(t, two, job, time.Now().Add(time.Hour), models.JobFile{Kind: "deleted", Type: "Bundle"}, models.JobFile{Kind: "error", Type: "OperationOutcome"})
+		path := "/fhir/bulk-files/" + job.ID
+		require.Equal(t, 404, two.Do(t, http.MethodGet, path+"/0.Bundle.ndjson", "").StatusCode, "404: nothing was written")
+		one.Do(t, http.MethodGet, path+"/0.Bundle.ndjson", "").Refused(t, 403)
+		require.Equal(t, 404, one.Do(t, http.MethodGet, path+"/1.OperationOutcome.ndjson", "").StatusCode)
+	}
+}
+
+// A client that is no back end any more has no use of what it exported as one.
+func TestWhoIsNoBackEndAnyMore(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, unlimited)
+	c := a.Client(t, "backend", models.ClientBackend, "")
+	var jobs []*models.Job
+	for _, path := range []string{"/fhir/$export", "/fhir/Patient/$export"} {
+		jobs = append(jobs, c.KickOff(t, http.MethodGet, path, ""))
+		complete(t, c, jobs[len(jobs)-1], time.Now().Add(time.Hour), models.JobFile{Kind: "output", Type: "Patient"}, models.JobFile{Kind: "error", Type: "OperationOutcome"})
+	}
+	running := c.KickOff(t, http.MethodGet, "/fhir/$export?_type=Patient", "")
+	body := `{"name":"x","kind":"payer","organizationIds":["urn:x|y"],"scopes":["system/*.rs"],"jwks":` + string(jwksOf(t, c)) + `}`
+	resp := a.Do(t, http.MethodPut, "/admin/clients/backend", body, "Authorization: Bearer "+apitest.AdminToken, "Content-Type: application/json")
+	require.Equal(t, http.StatusOK, resp.StatusCode, resp.Text)
+	for _, job := range jobs {
+		for _, path := range []string{"/fhir/bulk-status/" + job.ID, "/fhir/bulk-files/" + job.ID + "/0.Patient.ndjson", "/fhir/bulk-files/" + job.ID + "/1.OperationOutcome.ndjson", "/fhir/bulk-files/" + job.ID + "/Binary/x"} {
+			c.Do(t, http.MethodGet, path, "").Refused(t, 403)
+		}
+	}
+	status(t, c, running).Refused(t, 403)
+	require.Equal(t, http.StatusAccepted, c.Do(t, http.MethodDelete, "/fhir/bulk-status/"+running.ID, "").StatusCode)
+}
+
+func jwksOf(t *testing.T, c *apitest.Caller) json.RawMessage {
+	t.Helper()
+	client, err := c.Store.Client(t.Context(), c.ID)
+	require.NoError(t, err)
+	return client.JWKS
+}
+
+// PDex 2.2.0 Provider Access, 296: $davinci-data-export passes over references that are invalid, of whatever form, and exports no more for it.
+func TestInvalidPatientsAreIgnored(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, unlimited)
+	c := a.Client(t, "payer", models.ClientPayer, "")
+	group := "/fhir/Group/" + addGroup(t, c, nil)
+	for _, value := range []string{
+		`"valueReference":{"reference":"Patient/"}`, `"valueReference":{"reference":"x"}`, `"valueReference":{"reference":"Practitioner/1"}`, `"valueReference":{"reference":"Patient/a b"}`,
+		`"valueReference":{"identifier":{"value":"1"}}`, `"valueReference":{}`, `"valueString":""`, `"valueInteger":7`, `"valueReference":{"reference":"Patient/stranger"}`,
+	} {
+		body := `{"resourceType":"Parameters","parameter":[{"name":"_type","valueString":"Patient"},{"name":"patient",` + value + `}]}`
+		p := exportParams(t, c.KickOff(t, http.MethodPost, group+"/$davinci-data-export", body))
+		require.Len(t, p.Patients, 1, "none is not all: %s", value)
+		require.Equal(t, []string{"Parameters.parameter[1]"}, p.Ignored)
+		c.Do(t, http.MethodPost, group+"/$export", body, apitest.Async, apitest.FHIR, apitest.JSON).Refused(t, 400)
+	}
+}
+
+// What is kept of a request is what was sent, so that the run reads what was understood.
+func TestParametersAreKeptAsSent(t *testing.T) {
+	t.Parallel()
+	c := apitest.New(t, unlimited).Client(t, "backend", models.ClientBackend, "")
+	post := func(value string) string {
+		return `{"resourceType":"Parameters","parameter":[{"name":"_typeFilter","valueString":"` + value + `"}]}`
+	}
+	for _, value := range []string{`Observation?code=\u0000`, `Patient?name=a\u0000b`, `Encounter?class=urn:x|\u0000`} {
+		o := c.Do(t, http.MethodPost, "/fhir/$export", post(value), apitest.Async, apitest.FHIR, apitest.JSON).Refused(t, 400)
+		require.Equal(t, "Parameters.parameter[0]", o.At())
+	}
+	for _, value := range []string{`Observation?code=%00`, `Patient?name=\\\\`, `Patient?name=\ud83d\ude00\u007f`, `Patient?name='\";--`} {
+		var want string
+		require.NoError(t, json.Unmarshal([]byte(`"`+value+`"`), &want))
+		job := c.KickOff(t, http.MethodPost, "/fhir/$export", post(value))
+		stored, err := c.Store.Job(t.Context(), job.ID)
+		require.NoError(t, err)
+		require.Equal(t, []string{want}, exportParams(t, stored).TypeFilter)
+	}
+}
+
+// The transactionTime of an export that has just ended can lie ahead of this machine's clock.
+func TestSinceAMomentAhead(t *testing.T) {
+	t.Parallel()
+	c := apitest.New(t, unlimited).Client(t, "backend", models.ClientBackend, "")
+	c.KickOff(t, http.MethodGet, "/fhir/$export?_since="+time.Now().Add(10*time.Second).UTC().Format(time.RFC3339), "")
+	c.Do(t, http.MethodGet, "/fhir/$export?_since="+time.Now().Add(time.Hour).UTC().Format(time.RFC3339), "", apitest.Async, apitest.FHIR).Refused(t, 400)
+}
+
 // A file that is organized by Patient has all types of its export in it, so a token that covers Patients does not open it.
 func TestOrganizedFilesNeedAllTypes(t *testing.T) {
 	t.Parallel()

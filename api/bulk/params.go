@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"pdexbulk/api/auth"
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
 	"pdexbulk/models/fhir/search"
@@ -77,6 +78,9 @@ func (a *asked) export(given []parameter, groupID string) (models.ExportParams, 
 	p := models.ExportParams{GroupID: groupID, Base: a.base}
 	seen := map[string]bool{}
 	for _, g := range given {
+		if strings.Contains(g.value, "\x00") { // JSON can hold one, and nothing that it is kept in
+			return p, models.Errorf(models.KindInvalid, "the value has a NUL character").At(g.where)
+		}
 		known, err := a.take(&p, g, seen[g.name])
 		seen[g.name] = true
 		switch {
@@ -161,7 +165,8 @@ func (a *asked) take(p *models.ExportParams, g parameter, again bool) (known boo
 		err = oneOf(jsonFormats, value, "answers are application/fhir+json")
 	case "_since":
 		p.Since, err = instant(value)
-		if err == nil && p.Since.After(a.now) {
+		// It may be the transactionTime of an export that has just ended, told by another machine's clock.
+		if err == nil && p.Since.After(a.now.Add(auth.ClockSkew)) {
 			err = models.Errorf(models.KindInvalid, "the instant lies in the future")
 		}
 	case "_until":
@@ -217,7 +222,8 @@ func (a *asked) organize(p *models.ExportParams, value string) *models.Error {
 	return nil
 }
 
-// patient reads one patient parameter. Whether it names somebody is for checkPatients to say.
+// patient reads one patient parameter. Whether it names somebody is for checkPatients to say: $davinci-data-export is to ignore what
+// names nobody, whatever its form (PDex 2.2.0 Provider Access, 296).
 func (a *asked) patient(p *models.ExportParams, g parameter) *models.Error {
 	switch {
 	case a.op == models.OpSystemExport:
@@ -226,7 +232,7 @@ func (a *asked) patient(p *models.ExportParams, g parameter) *models.Error {
 		return models.Errorf(models.KindInvalid, "patients are taken with POST only, in a Parameters resource")
 	}
 	id := fhir.PatientID(g.value)
-	if id == "" {
+	if id == "" && a.op != models.OpDataExport {
 		return models.Errorf(models.KindInvalid, "not a reference of the form Patient/id")
 	}
 	p.Patients = append(p.Patients, id)

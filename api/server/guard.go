@@ -6,10 +6,12 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"path"
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"unicode/utf8"
 
 	"pdexbulk/api/answer"
 	"pdexbulk/models"
@@ -50,7 +52,7 @@ func unknown(mux *http.ServeMux, log *slog.Logger) http.HandlerFunc {
 	}
 }
 
-// canonical answers 404 for paths with empty, "." and ".." elements. http.ServeMux would redirect them, to wherever they
+// canonical answers 404 for paths that are no text, and 400 for such queries, and 404 for paths with empty, "." and ".." elements. http.ServeMux would redirect them, to wherever they
 // lead, with a page of HTML.
 func canonical(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -60,9 +62,21 @@ func canonical(log *slog.Logger, next http.Handler) http.Handler {
 			refuse(w, r, log, nothingHere())
 			return
 		}
+		if !isText(r.URL.Path) {
+			refuse(w, r, log, nothingHere())
+			return
+		}
+		// What is not percent-encoded as it should be is for the handlers to tell.
+		if query, err := url.QueryUnescape(r.URL.RawQuery); err == nil && !isText(query) {
+			refuse(w, r, log, models.Errorf(models.KindInvalid, "the query is not UTF-8, or has a NUL character"))
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
 }
+
+// isText reports whether s is something that the database can keep or compare.
+func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
 // recovered answers 500 for a request whose handler panicked, without a word of what happened. An answer that had begun is
 // cut off instead, so that nobody takes it for a whole one. http.ErrAbortHandler does that on purpose and goes on up.

@@ -337,7 +337,7 @@ func (c *checker) line(line []byte) error {
 	fhir.SharedReferences(line, func(_ int16, ref []byte) { c.named[string(ref)] = true })
 	patient := string(f.Patient)
 	switch {
-	case patient == "" && fhir.Shareable(f.Type):
+	case patient == "" && !f.Named && fhir.Shareable(f.Type):
 		c.shared[f.ResourceType()+"/"+string(f.ID)]++
 		return nil
 	case c.want[patient] == nil:

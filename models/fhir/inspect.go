@@ -30,6 +30,8 @@ type Facts struct {
 	// Patient is the id of the Patient the resource belongs to: its own for a Patient, else what the elements of the
 	// type's rule refer to. Nil when they name none (only a display, an identifier, a contained resource, or not a Patient).
 	Patient []byte
+	// Named is set when those of the elements that say whom it is about are there, whether or not they lead to a Patient.
+	Named bool
 	// Others is set when those elements name further patients too: the resource is not about Patient alone.
 	Others bool
 	// Target is the first target reference of a Provenance, as written.
@@ -102,7 +104,7 @@ func Inspect(line []byte, f *Facts) error {
 
 func (f *Facts) reset(line []byte) {
 	f.Type, f.ID = 0, nil
-	f.Patient, f.Others, f.Target = nil, false, nil
+	f.Patient, f.Named, f.Others, f.Target = nil, false, false, nil
 	f.VersionID, f.HasLastUpdated, f.LastUpdated = nil, false, 0
 	f.Sensitive, f.PriorAuth, f.Use = false, false, UseNone
 	f.Dated, f.First, f.Last, f.BadDate = false, 0, 0, false
@@ -118,6 +120,7 @@ func (f *Facts) reset(line []byte) {
 // settle chooses among what was found: the subject over other participants, the preferred date over its stand-ins.
 func (f *Facts) settle() {
 	f.Codes, f.Money = f.scan.codes, f.scan.money || f.scan.resources > 1
+	f.Named = f.subject
 	switch {
 	case f.Type == TypePatient:
 		f.Patient = f.ID

@@ -138,7 +138,7 @@ func InPatientCompartment(code int16) bool {
 	return TypeName(code) != "" && byType[code].compartment
 }
 
-// Shareable reports whether resources of a type, when they name no patient, are about nobody in care and may accompany
+// Shareable reports whether resources of a type, when they do not say whom they are about, are about nobody in care and may accompany
 // anybody's data: Organization, Practitioner, Location, Medication and their like.
 func Shareable(code int16) bool {
 	return TypeName(code) != "" && byType[code].shareable

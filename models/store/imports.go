@@ -57,6 +57,16 @@ func (s *Store) Imports(ctx context.Context, before string, limit int) ([]models
 	return rows, nil
 }
 
+// OpenImports returns the imports that were made before the given moment and have not ended.
+func (s *Store) OpenImports(ctx context.Context, before time.Time) ([]models.Import, error) {
+	var rows []models.Import
+	err := s.DB.NewSelect().Model(&rows).Where("state IN ('accepted', 'running')").Where("created_at < ?", before).Order("id").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("select open imports: %w", err)
+	}
+	return rows, nil
+}
+
 // StartImport moves an accepted import to running and records the files of its source. Calling it again changes nothing.
 func (s *Store) StartImport(ctx context.Context, id string, files []models.ImportFile, buckets int) (*models.Import, error) {
 	imp := new(models.Import)
@@ -154,7 +164,7 @@ func (s *Store) FinishScan(ctx context.Context, file models.ImportFile, runs []m
 			}
 		}
 		for batch := range slices.Chunk(rejects, 5000) {
-			if _, err := tx.NewInsert().Model(&batch).Exec(ctx); err != nil {
+			if _, err := tx.NewInsert().Model(&batch).On("CONFLICT DO NOTHING").Exec(ctx); err != nil {
 				return err
 			}
 		}
@@ -169,6 +179,21 @@ func (s *Store) FinishScan(ctx context.Context, file models.ImportFile, runs []m
 		return false, fmt.Errorf("record scanned file: %w", err)
 	}
 	return won, nil
+}
+
+// AddRejects records some of what the scan of a file finds before FinishScan does the rest, so that nobody has to hold them all. What another
+// attempt has found already changes nothing.
+func (s *Store) AddRejects(ctx context.Context, importID string, file int, rejects []models.ImportReject) error {
+	lines, reasons := make([]int64, len(rejects)), make([]string, len(rejects))
+	for i, r := range rejects {
+		lines[i], reasons[i] = r.Line, r.Reason
+	}
+	_, err := s.Pool.Exec(ctx, `INSERT INTO import_rejects (import_id, file, line, reason)
+		SELECT $1, $2, k.line, k.reason FROM unnest($3::bigint[], $4::text[]) AS k(line, reason) ON CONFLICT DO NOTHING`, importID, file, lines, reasons)
+	if err != nil {
+		return fmt.Errorf("record rejects: %w", err)
+	}
+	return nil
 }
 
 // ImportRuns returns the spilled runs of an import.
@@ -249,8 +274,11 @@ func (s *Store) FinishImport(ctx context.Context, id string, state models.State,
 		if err != nil {
 			return err
 		}
-		if _, err := tx.NewDelete().Table("import_news").Where("import_id = ?", id).Exec(ctx); err != nil {
-			return err
+		// What one that was cut short has brought to members is not followed yet, see Unfollowed.
+		if state == models.StateCompleted {
+			if _, err := tx.NewDelete().Table("import_news").Where("import_id = ?", id).Exec(ctx); err != nil {
+				return err
+			}
 		}
 		_, err = tx.NewDelete().Model((*models.ImportRun)(nil)).Where("import_id = ?", id).Exec(ctx)
 		return err

@@ -106,6 +106,9 @@ func kickedOff(ctx context.Context, job *models.Job) trail.Event {
 		}
 	}
 	for _, patient := range about.Patients {
+		if patient == "" { // not a reference to a Patient
+			continue
+		}
 		e.Members = append(e.Members, models.MemberID(patient))
 	}
 	return e

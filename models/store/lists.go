@@ -48,6 +48,25 @@ func (s *Store) ListImports(ctx context.Context, before string, limit int) ([]mo
 	return rows, nil
 }
 
+// OpenListImports returns the loads that were made before the given moment and have not ended.
+func (s *Store) OpenListImports(ctx context.Context, before time.Time) ([]models.ListImport, error) {
+	var rows []models.ListImport
+	err := s.DB.NewSelect().Model(&rows).Where("state IN ('accepted', 'running')").Where("created_at < ?", before).Order("id").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("select open loads: %w", err)
+	}
+	return rows, nil
+}
+
+// ListNeeds reports whether a load that has not ended reads what was uploaded under a key.
+func (s *Store) ListNeeds(ctx context.Context, key string) (needed bool, err error) {
+	err = s.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM list_imports WHERE blob_key = $1 AND state IN ('accepted', 'running'))`, key).Scan(&needed)
+	if err != nil {
+		return false, fmt.Errorf("look for the load of a file: %w", err)
+	}
+	return needed, nil
+}
+
 // StartListImport moves an accepted load to running. Calling it again changes nothing.
 func (s *Store) StartListImport(ctx context.Context, id string) (*models.ListImport, error) {
 	if _, err := s.Pool.Exec(ctx, `UPDATE list_imports SET state = 'running' WHERE id = $1 AND state = 'accepted'`, id); err != nil {

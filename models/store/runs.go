@@ -99,6 +99,9 @@ func (s *Store) RetryJob(ctx context.Context, id string) (*models.Job, error) {
 		job.Retries++
 		if !planned {
 			job.State, job.TransactionTime = models.StateAccepted, nil
+			if _, err := tx.NewDelete().Table("export_rosters").Where("job_id = ?", id).Exec(ctx); err != nil {
+				return err
+			}
 		}
 		_, err = tx.NewUpdate().Model(job).Column("state", "error", "finished_at", "paused_at", "retries", "transaction_time").WherePK().Exec(ctx)
 		return err

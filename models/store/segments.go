@@ -57,12 +57,27 @@ type Tombstone struct {
 	Class      models.Class // of the resource as it was
 }
 
+// Departure is a resource that was a member's and is another's now.
+type Departure struct {
+	Member     uuid.UUID
+	Type       int16
+	ResourceID string
+	LeftAt     time.Time
+	Class      models.Class // of the resource as it was
+	Home       uuid.UUID    // who has it
+}
+
 // News is a resource that is new to its member.
 type News struct {
 	Member  uuid.UUID
 	Type    int16
 	Hash    uint64 // segment.IDHash
 	Updated int64  // ms since 1970-01-01
+	// Source, Version, File and Line tell which of several versions in one import is the newest: what its source says, and where it stands.
+	Source  int64
+	Version int32
+	File    int32
+	Line    int64
 }
 
 // Merge is what one transaction changes.
@@ -85,6 +100,9 @@ type Merge struct {
 	Bury  []Tombstone
 	Raise []Tombstone // tombstones to take away: the resource is back
 
+	Depart []Departure
+	Return []Departure // departures of what is back
+
 	Binaries []Binary      // replace what is held of them
 	Detach   []ResourceKey // resources that refer to no Binary any more but those in Attach
 	Attach   []Attachment
@@ -96,8 +114,9 @@ type MergeTx struct {
 	tx  pgx.Tx
 	// Lines are the indexes of the members' segments.
 	Lines []CurrentLines
-	// Tombstones are the deleted resources of the members.
+	// Tombstones are the deleted resources of the members, Departures those that others have now.
 	Tombstones []Tombstone
+	Departures []Departure
 }
 
 // Data reads the packed bytes of segments, in the order of keys.
@@ -211,7 +230,8 @@ func (m *MergeTx) load(ids []uuid.UUID, at time.Time) error {
 	if err != nil {
 		return fmt.Errorf("read tombstones: %w", err)
 	}
-	return nil
+	m.Departures, err = m.departures(ids)
+	return err
 }
 
 // Unheld returns, by place in keys, those tombstones among the keys (Member, Type and ResourceID) that stand for resources
@@ -310,16 +330,19 @@ func (m *Merge) write(ctx context.Context, tx pgx.Tx) error {
 	}
 	if len(m.News) > 0 {
 		importID := uuid.MustParse(m.ImportID)
-		_, err := tx.CopyFrom(ctx, pgx.Identifier{"import_news"}, []string{"import_id", "member_id", "type", "id_hash", "updated"},
+		_, err := tx.CopyFrom(ctx, pgx.Identifier{"import_news"}, []string{"import_id", "member_id", "type", "id_hash", "updated", "source", "version", "file", "line"},
 			pgx.CopyFromSlice(len(m.News), func(i int) ([]any, error) {
 				n := &m.News[i]
-				return []any{importID, n.Member, n.Type, int64(n.Hash), n.Updated}, nil
+				return []any{importID, n.Member, n.Type, int64(n.Hash), n.Updated, n.Source, n.Version, n.File, n.Line}, nil
 			}))
 		if err != nil {
 			return fmt.Errorf("copy news: %w", err)
 		}
 	}
 	if err := m.writeTombstones(ctx, tx); err != nil {
+		return err
+	}
+	if err := m.writeDepartures(ctx, tx); err != nil {
 		return err
 	}
 	if err := m.writeBinaries(ctx, tx); err != nil {

@@ -56,6 +56,20 @@ func (v *Snapshot) SensitiveShared() ([]string, error) {
 	return out, nil
 }
 
+// WithoutPatient returns those of the members whose Patient is not held at the snapshot, whatever else of theirs is.
+func (v *Snapshot) WithoutPatient(members []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := v.tx.Query(v.ctx, `SELECT k.id FROM unnest($1::uuid[]) AS k(id) WHERE NOT EXISTS (SELECT FROM segments s
+		WHERE s.member_id = k.id AND s.type = $2 AND s.valid_from <= $3 AND s.valid_to > $3)`, members, fhir.TypePatient, v.at)
+	if err != nil {
+		return nil, fmt.Errorf("select members without a Patient: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, fmt.Errorf("read members without a Patient: %w", err)
+	}
+	return out, nil
+}
+
 // Place is a member's resources of one type.
 type Place struct {
 	Member uuid.UUID
@@ -128,16 +142,21 @@ type Deletes struct {
 	Frozen       string    // the job whose roster the members must be on, too; "" means no such limit
 }
 
-// Deleted streams deleted resources by type and id, but for what no export would have had. Of a Group's members it lists what
+// Deleted streams deleted resources by type and id, and those that are the data of somebody now whom the export is not of, but for what no
+// export would have had. Of a Group's members it lists what
 // their consents cover at the moment, and no sensitive resource of a member who consented to the rest only.
 func (s *Store) Deleted(ctx context.Context, d Deletes, fn func(typ int16, id string) error) error {
-	rows, err := s.Pool.Query(ctx, `SELECT DISTINCT type, resource_id FROM tombstones t
+	rows, err := s.Pool.Query(ctx, `SELECT DISTINCT type, resource_id FROM (
+			SELECT member_id, type, resource_id, deleted_at, raised_at, class, NULL::uuid AS home_id FROM tombstones
+			UNION ALL SELECT member_id, type, resource_id, left_at, back_at, class, home_id FROM departures) t
 		WHERE deleted_at > $1 AND deleted_at <= $2 AND raised_at > $2 AND member_id < $8 AND type <> $9 AND ($3::smallint[] IS NULL OR type = ANY($3))
 		  AND ($4::uuid[] IS NULL OR member_id = ANY($4))
 		  AND ($5::uuid IS NULL OR EXISTS (SELECT FROM group_members g WHERE g.group_id = $5 AND g.member_id = t.member_id
 		      AND g.consent_start <= $6 AND g.consent_end > $6 AND (g.policy = 'sensitive' OR t.class & $7 = 0)))
 		  AND NOT EXISTS (SELECT FROM export_withheld w WHERE w.job_id = $10 AND w.member_id = t.member_id AND (w.whole OR t.class & $7 <> 0))
 		  AND ($11::uuid IS NULL OR EXISTS (SELECT FROM export_rosters r WHERE r.job_id = $11 AND r.member_id = t.member_id))
+		  AND (home_id IS NULL OR home_id >= $8 OR NOT ($4::uuid[] IS NULL OR home_id = ANY($4))
+		      OR $5::uuid IS NOT NULL AND NOT EXISTS (SELECT FROM group_members g WHERE g.group_id = $5 AND g.member_id = home_id))
 		ORDER BY type, resource_id`, d.Since, d.Until, nullable(d.Types), d.Members, nullableID(d.GroupID), d.Now, int16(models.ClassSensitive),
 		models.FirstUnattributed, fhir.TypeBinary, nullableID(d.JobID), nullableID(d.Frozen))
 	if err != nil {

@@ -58,6 +58,20 @@ func (s *Store) Unattributed(ctx context.Context, typ int16, fn func(SegmentKey,
 	return nil
 }
 
+// Unfollowed returns the imports that ended before what they brought had been followed, in the order they merged in.
+func (s *Store) Unfollowed(ctx context.Context) ([]string, error) {
+	rows, err := s.Pool.Query(ctx, `SELECT id::text FROM imports i WHERE state IN ('failed', 'cancelled') AND EXISTS (SELECT FROM import_news n WHERE n.import_id = i.id)
+		ORDER BY effective_at`)
+	if err != nil {
+		return nil, fmt.Errorf("select imports that were cut short: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read imports that were cut short: %w", err)
+	}
+	return ids, nil
+}
+
 // ClearNews forgets what an import brought, when it has been followed.
 func (s *Store) ClearNews(ctx context.Context, importID string) error {
 	if _, err := s.Pool.Exec(ctx, `DELETE FROM import_news WHERE import_id = $1`, importID); err != nil {

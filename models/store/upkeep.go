@@ -53,14 +53,14 @@ func (s *Store) Earlier(ctx context.Context, imp *models.Import) (bool, error) {
 func (s *Store) EachNews(ctx context.Context, importID string, limit int, fn func([]News) error) error {
 	from, first := int64(0), true
 	for {
-		rows, err := s.Pool.Query(ctx, `SELECT member_id, type, id_hash, updated FROM import_news
+		rows, err := s.Pool.Query(ctx, `SELECT member_id, type, id_hash, updated, source, version, file, line FROM import_news
 			WHERE import_id = $1 AND ($2 OR id_hash > $3) ORDER BY id_hash FETCH FIRST $4 ROWS WITH TIES`, importID, first, from, limit)
 		if err != nil {
 			return fmt.Errorf("select news: %w", err)
 		}
 		news, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (n News, err error) {
 			var hash int64
-			err = row.Scan(&n.Member, &n.Type, &hash, &n.Updated)
+			err = row.Scan(&n.Member, &n.Type, &hash, &n.Updated, &n.Source, &n.Version, &n.File, &n.Line)
 			n.Hash = uint64(hash)
 			return n, err
 		})
@@ -89,10 +89,10 @@ func (s *Store) Analyze(ctx context.Context) error {
 }
 
 // PurgeSegments deletes superseded segments that no snapshot can see of a job that runs, or may go on after it failed, and returns how
-// many. Tombstones of what is back go likewise.
+// many. Tombstones and departures of what is back go likewise.
 func (s *Store) PurgeSegments(ctx context.Context) (int64, error) {
 	var n int64
-	for table, end := range map[string]string{"segments": "valid_to", "segment_lines": "valid_to", "segment_refs": "valid_to", "tombstones": "raised_at"} {
+	for table, end := range map[string]string{"segments": "valid_to", "segment_lines": "valid_to", "segment_refs": "valid_to", "tombstones": "raised_at", "departures": "back_at"} {
 		// No snapshot that is in use or still to come lies before the least of these (see snapshotTime).
 		tag, err := s.Pool.Exec(ctx, `DELETE FROM `+table+` WHERE `+end+` < 'infinity' AND `+end+` <= (SELECT least(
 			(SELECT at FROM clock),

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -148,7 +149,8 @@ func plainS3(raw string) bool {
 		return false
 	}
 	q := u.Query()
-	return strings.HasPrefix(strings.ToLower(q.Get("endpoint")), "http://") || q.Get("disable_https") == "true"
+	unsealed, _ := strconv.ParseBool(q.Get("disable_https")) // as it is read when the bucket is opened
+	return strings.HasPrefix(strings.ToLower(q.Get("endpoint")), "http://") || unsealed
 }
 
 // absolute parses a URL that names a host, over https or, in development, http.

@@ -61,6 +61,8 @@ func TestConfigCheck(t *testing.T) {
 		"plain root":              {"PDEX_IMPORT_ROOTS=s3://drop?endpoint=http://minio", "PDEX_IMPORT_ROOTS"},
 		"plain S3":                {"PDEX_BLOB_URL=s3://files?endpoint=http://minio:9000", "PDEX_BLOB_URL"},
 		"plain S3 by switch":      {"PDEX_BLOB_URL=s3://files?disable_https=true", "PDEX_BLOB_URL"},
+		"plain S3 by number":      {"PDEX_BLOB_URL=s3://files?disable_https=1", "PDEX_BLOB_URL"},
+		"plain S3 in capitals":    {"PDEX_IMPORT_ROOTS=s3://files?disable_https=T", "PDEX_IMPORT_ROOTS"},
 		"https endpoint":          {"PDEX_BLOB_URL=s3://files?endpoint=https://minio:9000", ""},
 		"plain base":              {"PDEX_BASE_URL=http://fhir.example.org", "PDEX_BASE_URL"},
 		"base with slash":         {"PDEX_BASE_URL=https://fhir.example.org/", "PDEX_BASE_URL"},
