@@ -370,11 +370,37 @@ func TestMatchNotesForeignConsents(t *testing.T) {
 	job := c.KickOff(t, http.MethodPost, matchPath, parameters(
 		about("a", "Patient/a"), about("b", "Patient/a"), about("c", "Patient/unknown"), about("d", "#a"),
 		about("e", "https://x.example/fhir/Patient/f"), about("f", "Patient/f/_history/1"), about("g", ""),
-		about("h", "Patient/"+strings.Repeat("a", 100)),
+		about("h", "Patient/"+strings.Repeat("a", 100)), about("i", "urn:uuid:a"), about("j", "b"),
+		// Ids that FHIR does not allow are ids all the same.
+		about("member_1", "Patient/member_1"), about("member_2", "Patient/member_1"), about("member_3", "https://x.example/fhir/Patient/member_2/_history/2"),
+		about(strings.Repeat("x", 100), "Patient/"+strings.Repeat("x", 100)), about("y", "Patient/"+strings.Repeat("x", 100)),
 	))
 	var params models.MatchParams
 	require.NoError(t, json.Unmarshal(job.Params, &params))
-	require.Equal(t, []int32{1, 3, 4}, params.Foreign)
+	require.Equal(t, []int32{1, 3, 4, 8, 9, 11, 12, 14}, params.Foreign)
+}
+
+// The same people asked for on behalf of somebody else are another request: who asks decides what is answered.
+func TestMatchForAnotherProvider(t *testing.T) {
+	t.Parallel()
+	c := startPayer(t, nil)
+	jobs := map[string]bool{c.KickOff(t, http.MethodPost, matchPath, parameters(member)).ID: true}
+	for i, npi := range []string{"1982947230", "1679576722"} {
+		_, err := c.Store.UpsertProvider(t.Context(), models.Provider{NPI: npi, Kind: models.ProviderIndividual, Active: true, InNetwork: true})
+		require.NoError(t, err)
+		job := c.LoginFor(t, "payer", npi).KickOff(t, http.MethodPost, matchPath, parameters(member))
+		jobs[job.ID] = true
+		require.Len(t, jobs, i+2)
+		require.Contains(t, string(job.Params), npi)
+	}
+	client, err := c.Store.Client(t.Context(), "payer")
+	require.NoError(t, err)
+	client.OrganizationIDs = []string{"urn:another|1"}
+	_, err = c.Store.UpsertClient(t.Context(), client)
+	require.NoError(t, err)
+	other := c.API.Login(t, "payer", "").KickOff(t, http.MethodPost, matchPath, parameters(member))
+	require.False(t, jobs[other.ID], "another organisation")
+	require.Contains(t, string(other.Params), "urn:another|1")
 }
 
 func TestMatchSameRequest(t *testing.T) {

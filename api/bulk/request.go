@@ -32,7 +32,11 @@ func (s *Service) storeRequest(ctx context.Context, body io.Reader, kind *matchK
 	}
 	defer out.Abort()
 	req := &request{slots: kind.slots, out: out, digest: sha256.New(), limit: s.MaxMembers, bundle: s.MaxBundle, patients: map[string]bool{}}
-	req.digest.Write([]byte(kind.op + " " + models.Operation(params.Spec)))
+	asks, err := json.Marshal([]any{kind.op, params.Spec, params.Organizations, params.NPI, params.Purposes})
+	if err != nil {
+		return nil, nil, fmt.Errorf("write who asks: %w", err)
+	}
+	req.digest.Write(asks)
 	if err := req.read(newDocument(body)); err != nil {
 		return nil, nil, err
 	}
@@ -411,10 +415,10 @@ func (q *request) note(resources [][]byte) {
 	var id string
 	for key, value := range members(patient) {
 		if key == "id" {
-			id = text(value)
+			id = short(text(value))
 		}
 	}
-	if fhir.ValidID(id) {
+	if id != "" {
 		q.patients[id] = true
 	}
 	var c struct {
@@ -425,11 +429,16 @@ func (q *request) note(resources [][]byte) {
 	if json.Unmarshal(consent, &c) != nil {
 		return // its content is for the match to judge
 	}
-	about := fhir.PatientID(c.Patient.Reference)
-	if about == "" {
-		about = strings.TrimPrefix(c.Patient.Reference, "#")
-	}
-	if about != id && fhir.ValidID(about) {
+	if about := short(fhir.NamedPatient(c.Patient.Reference)); about != id && about != "" {
 		q.subjects = append(q.subjects, subject{int32(q.members), about})
 	}
+}
+
+// short is an id, or what stands for it where it is longer than FHIR allows: people send what they have, but it must not fill the memory.
+func short(id string) string {
+	if len(id) <= 64 {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return string(sum[:])
 }
