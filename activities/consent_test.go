@@ -137,6 +137,24 @@ func TestOverride(t *testing.T) {
 	require.Equal(t, models.KindNotFound, models.KindOf(err))
 }
 
+// A consent, or an attestation, that names another person by a number is not this person's.
+func TestConsentOfAnotherByNumber(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.members(2)
+	b.practice(models.TreatmentByAttestation, true)
+	numbered := func(a ask, number string) ask {
+		a.patient = strings.Replace(a.patient, `"gender"`, `"identifier":[{"system":"urn:plan","value":"A-1"}],"gender"`, 1)
+		a.consent = strings.Replace(a.consent, `{"reference":"Patient/unresolved"}`, `{"identifier":{"system":"urn:plan","value":"`+number+`"}}`, 1)
+		return a
+	}
+	_, reasons := b.matched(numbered(theirs(0), "A1"), numbered(theirs(1), "A2"))
+	require.Equal(t, []string{"permitted", "consent-patient"}, reasons)
+	r := b.askProvider(numbered(treated(0), "A1"), numbered(treated(1), "A2"))
+	require.Equal(t, "permitted", r.outcomes[0].Reason)
+	require.Equal(t, "attestation-patient", r.outcomes[1].Reason)
+}
+
 func TestStoredConsents(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

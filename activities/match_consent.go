@@ -33,7 +33,7 @@ func judgeConsents(ctx context.Context, a *Activities, m matchRun, found []*subm
 		_, foreign := slices.BinarySearch(m.params.Foreign, p.outcome.Idx)
 		input := consent.Input{
 			At: m.at, Requester: m.params.Organizations, Holder: a.Holder.IDs, StoreMode: consent.StoreMode(a.Holder.SensitiveData),
-			SubmittedPatientID: p.patient, ForeignPatient: foreign,
+			SubmittedPatientID: p.patient, SubmittedNumbers: p.numbers, ForeignPatient: foreign,
 			MemberOverride: standing.Override, RevokedAt: standing.RevokedAt,
 		}
 		read := consent.Read(p.consent)

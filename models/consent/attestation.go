@@ -61,7 +61,7 @@ func ParseAttestation(consentJSON []byte) (Attestation, error) {
 		return url == AttestationProfile
 	})
 	if p := in.Patient; p != nil && (p.Reference != "" || p.Display != "" || p.Identifier != nil && p.Identifier.Value != "") {
-		out.Patient = &Party{Reference: p.Reference, Display: p.Display}
+		out.Patient = new(party(*p, identifiersIn(in.Contained, "Patient")))
 	}
 	if d, err := fhir.ParseDateTime(in.DateTime); err == nil {
 		from, _ := d.Range()

@@ -71,6 +71,8 @@ type Input struct {
 	SubmittedPatientID string
 	OtherPatientIDs    func(id string) bool
 	ForeignPatient     bool
+	// SubmittedNumbers are the identifiers of that MemberPatient, "system|value".
+	SubmittedNumbers []string
 
 	// MemberOverride: the member told the holder not to share (RC-03).
 	MemberOverride bool
@@ -190,13 +192,13 @@ func AboutAnother(c Consent, submittedPatientID string, inRequest func(id string
 	if c.Patient == nil {
 		return false
 	}
-	id := fhir.PatientID(c.Patient.Reference)
+	id := fhir.NamedPatient(c.Patient.Reference)
 	return id != "" && id != submittedPatientID && inRequest(id)
 }
 
 // aboutMember reports whether nothing says that the consent is somebody else's.
 func (c Consent) aboutMember(in Input) bool {
-	if c.Patient == nil || in.ForeignPatient {
+	if c.Patient == nil || in.ForeignPatient || c.Patient.isAnother(in.SubmittedNumbers) {
 		return false
 	}
 	if in.OtherPatientIDs != nil && AboutAnother(c, in.SubmittedPatientID, in.OtherPatientIDs) {

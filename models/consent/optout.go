@@ -91,9 +91,11 @@ var scopes = []struct {
 	{models.OptOutCategory, ReasonOptOutCategory},
 }
 
-// stands reports whether an opt-out is in force. One that is revoked is so whatever the hour: clocks differ.
+// stands reports whether an opt-out is in force. One that is revoked is so whatever the hour, and one that begins with its entry has
+// begun: clocks differ.
 func stands(o models.OptOut, at time.Time) bool {
-	return o.RevokedAt == nil && !at.Before(o.Start) && (o.End == nil || at.Before(*o.End))
+	begun := !at.Before(o.Start) || !o.CreatedAt.Before(o.Start)
+	return o.RevokedAt == nil && begun && (o.End == nil || at.Before(*o.End))
 }
 
 // applies reports whether an opt-out is from this requester. Where that cannot be told, it is.
