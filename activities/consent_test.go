@@ -295,6 +295,27 @@ func TestNarrowedConsent(t *testing.T) {
 	require.Empty(t, got)
 }
 
+// A match may take longer than anything else: what it settles counts for files from then on, whenever it was asked for.
+func TestNarrowedByASlowMatch(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.members(1)
+	wide := theirs(0)
+	wide.consent = agreed(fhir.PolicySensitive, "2026-01-01", "2027-12-31")
+	group, _ := b.matched(wide)
+	b.pass(time.Second)
+	slow, params := b.submit(1, []ask{theirs(0)})
+	b.pass(2 * time.Hour)
+	all, got := b.exported(group)
+	require.Len(t, got, 1)
+	b.pass(time.Minute)
+	require.False(t, b.withdrawn(all))
+	b.answer(slow, params)
+	require.True(t, b.withdrawn(all))
+	_, got = b.exported(group)
+	require.Len(t, got, 1)
+}
+
 func TestExpiredGroup(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -299,7 +299,7 @@ func (p *listLoad) optOut(r listRow) (o models.OptOut, err error) {
 	}
 	o = models.OptOut{
 		ID: models.NewID(), Member: models.MemberID(patient), Scope: models.OptOutScope(r.get("scope")), Target: r.get("target"),
-		Reason: models.OptOutReason(r.get("reason")), Start: p.l.CreatedAt, Source: models.OptOutByImport, CreatedBy: p.l.CreatedBy, CreatedAt: p.l.CreatedAt,
+		Reason: models.OptOutReason(r.get("reason")), Start: p.l.CreatedAt, Source: models.OptOutByImport, CreatedBy: p.l.CreatedBy, CreatedAt: p.a.now().UTC().Truncate(time.Millisecond),
 	}
 	start, end, err := period(r)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
@@ -153,6 +154,27 @@ func FuzzListRows(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestLoadedLate: what a load enters is said when it is entered, however long ago the load was asked for, so that files written in
+// between are held against it.
+func TestLoadedLate(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.members(1)
+	b.practice(models.TreatmentByAttestation, true)
+	r := b.askProvider(treated(0))
+	l := &models.ListImport{
+		ID: models.NewID(), Kind: models.ListOptOuts, Source: filepath.Join(b.folder(map[string]string{"rows.csv": "patient,scope,target,reason\nour-0,global,,other\n"}), "rows.csv"),
+		Format: models.ListCSV, State: models.StateAccepted, CreatedBy: "test", CreatedAt: b.now(),
+	}
+	require.NoError(t, b.Store.CreateListImport(t.Context(), l))
+	b.pass(2 * time.Hour)
+	job, _, _ := b.export(models.OpDataExport, models.ExportParams{GroupID: r.groupID})
+	require.Equal(t, models.ListCounts{Added: 1}, must[models.ListCounts](t, b.LoadList, l.ID))
+	gone, err := b.Store.Withdrawn(t.Context(), job, r.groupID, nil, b.now())
+	require.NoError(t, err)
+	require.True(t, gone)
 }
 
 // TestLoadGoesOn: an attempt that ended in the middle leaves what it had taken in, and the next goes on behind that.

@@ -62,7 +62,7 @@ func keep(m matchRun, p *submitted, read consent.Consent, input consent.Input, d
 	c := &store.Consent{
 		ID: consent.ID(requester, *p.outcome.Member, p.consent), Member: *p.outcome.Member, Requester: requester, ClientID: m.job.ClientID,
 		JobID: m.job.ID, Idx: p.outcome.Idx, State: store.ConsentActive, Reason: string(d.Reason), Policy: d.Policy, Start: d.Start, End: d.End,
-		SubmittedAt: m.job.CreatedAt, Document: string(p.consent), Given: read.Given,
+		SubmittedAt: m.job.CreatedAt, SettledAt: m.at, Document: string(p.consent), Given: read.Given,
 	}
 	if d.Permit {
 		return c

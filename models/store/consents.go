@@ -26,6 +26,7 @@ type Consent struct {
 	Start, End   *time.Time
 	Given        *time.Time // see consent.Consent; write only
 	SubmittedAt  time.Time
+	SettledAt    time.Time  // when it was decided on; write only
 	ClosedAt     *time.Time // when it was superseded, revoked or refused
 	RevokedAt    *time.Time
 	RevokedBy    string
@@ -61,18 +62,18 @@ func saveConsents(ctx context.Context, tx pgx.Tx, list []Consent) error {
 		rows.add(c)
 	}
 	_, err := tx.Exec(ctx, `INSERT INTO consents AS c (id, member_id, requester, client_id, job_id, idx, state, reason, policy, starts_at, ends_at,
-			given_at, submitted_at, closed_at, revoked_at, revoked_by, document)
-		SELECT DISTINCT ON (id) id, member_id, $3, $1, $2, idx, state, reason, policy, starts_at, ends_at, given_at, submitted_at, closed_at, revoked_at, revoked_by, document
+			given_at, submitted_at, settled_at, closed_at, revoked_at, revoked_by, document)
+		SELECT DISTINCT ON (id) id, member_id, $3, $1, $2, idx, state, reason, policy, starts_at, ends_at, given_at, submitted_at, settled_at, closed_at, revoked_at, revoked_by, document
 		FROM unnest($4::uuid[], $5::uuid[], $6::int[], $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
-			$13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::text[], $17::text[])
-			AS n(id, member_id, idx, state, reason, policy, starts_at, ends_at, given_at, submitted_at, closed_at, revoked_at, revoked_by, document)
+			$13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::text[], $17::text[], $18::timestamptz[])
+			AS n(id, member_id, idx, state, reason, policy, starts_at, ends_at, given_at, submitted_at, closed_at, revoked_at, revoked_by, document, settled_at)
 		ORDER BY id, idx DESC
 		ON CONFLICT (id) DO UPDATE SET client_id = excluded.client_id, job_id = excluded.job_id, idx = excluded.idx, state = excluded.state,
 			reason = excluded.reason, policy = excluded.policy, starts_at = excluded.starts_at, ends_at = excluded.ends_at,
-			given_at = excluded.given_at, submitted_at = excluded.submitted_at, closed_at = excluded.closed_at, revoked_at = excluded.revoked_at, revoked_by = excluded.revoked_by
+			given_at = excluded.given_at, submitted_at = excluded.submitted_at, settled_at = excluded.settled_at, closed_at = excluded.closed_at, revoked_at = excluded.revoked_at, revoked_by = excluded.revoked_by
 		WHERE c.state <> 'revoked' AND (c.submitted_at, c.job_id, c.idx) < (excluded.submitted_at, excluded.job_id, excluded.idx)`,
 		list[0].ClientID, list[0].JobID, requester, rows.ids, rows.members, rows.idx, rows.states, rows.reasons, rows.policies, rows.starts, rows.ends, rows.given,
-		rows.submitted, rows.closed, rows.revoked, rows.by, rows.documents)
+		rows.submitted, rows.closed, rows.revoked, rows.by, rows.documents, rows.settled)
 	if err != nil {
 		return fmt.Errorf("insert consents: %w", err)
 	}
@@ -96,16 +97,17 @@ func saveConsents(ctx context.Context, tx pgx.Tx, list []Consent) error {
 
 // consentRows are consents column by column.
 type consentRows struct {
-	ids, members                                    []uuid.UUID
-	idx                                             []int32
-	states, reasons, policies, by, documents        []string
-	starts, ends, given, submitted, closed, revoked []*time.Time
+	ids, members                                             []uuid.UUID
+	idx                                                      []int32
+	states, reasons, policies, by, documents                 []string
+	starts, ends, given, submitted, settled, closed, revoked []*time.Time
 }
 
 func (r *consentRows) add(c Consent) {
 	r.ids, r.members, r.idx = append(r.ids, c.ID), append(r.members, c.Member), append(r.idx, c.Idx)
 	r.states, r.reasons, r.policies = append(r.states, string(c.State)), append(r.reasons, c.Reason), append(r.policies, c.Policy)
 	r.starts, r.ends, r.given = append(r.starts, c.Start), append(r.ends, c.End), append(r.given, c.Given)
+	r.settled = append(r.settled, &c.SettledAt)
 	r.submitted, r.closed, r.revoked = append(r.submitted, &c.SubmittedAt), append(r.closed, c.ClosedAt), append(r.revoked, c.RevokedAt)
 	r.by, r.documents = append(r.by, c.RevokedBy), append(r.documents, c.Document)
 }

@@ -16,13 +16,12 @@ import (
 // said lately, not of the Group. $1 is the Group, $4 whom it was made for.
 var withdrawals = map[string]string{
 	models.MatchGroupProfile: `
-		SELECT member_id, true AS whole FROM consent_overrides
-			WHERE revoked_at IS NULL AND greatest(created_at, starts_at) > $2 AND starts_at <= greatest($3, created_at) AND (ends_at IS NULL OR ends_at > $3)
+		SELECT member_id, true AS whole FROM consent_overrides o WHERE ` + lateOverride + `
 			  AND (requester = '' OR requester = ANY($4))
 		UNION ALL SELECT member_id, true FROM consents WHERE revoked_at > $2 AND requester = ANY($4)
 		UNION ALL SELECT member_id, true FROM consents WHERE state = 'active' AND ends_at > $2 AND ends_at <= $3 AND requester = ANY($4)
 		UNION ALL SELECT member_id, starts_at > $3 OR ends_at <= $3 FROM consents
-			WHERE state = 'active' AND submitted_at > $2 AND requester = ANY($4) AND (policy = 'regular' OR starts_at > $3 OR ends_at <= $3)
+			WHERE state = 'active' AND settled_at > $2 AND requester = ANY($4) AND (policy = 'regular' OR starts_at > $3 OR ends_at <= $3)
 		UNION ALL SELECT member_id, true FROM opt_outs o WHERE scope = 'payer-specific' AND ` + lateOptOut + `
 			AND (target = ANY($4) OR '` + models.NPISystem + `|' || target = ANY($4))
 		UNION ALL SELECT member_id, true FROM group_members WHERE group_id = $1 AND consent_end > $2 AND consent_end <= $3`,
@@ -49,8 +48,11 @@ var rosters = map[string]string{
 // lateOptOut selects the opt-outs that stand at $3 and did not at $2.
 const lateOptOut = `o.revoked_at IS NULL AND greatest(o.created_at, o.starts_at) > $2 AND o.starts_at <= greatest($3, o.created_at) AND o.ends_at > $3`
 
+// lateOverride is lateOptOut for overrides.
+const lateOverride = `o.revoked_at IS NULL AND greatest(o.created_at, o.starts_at) > $2 AND o.starts_at <= greatest($3, o.created_at) AND (o.ends_at IS NULL OR o.ends_at > $3)`
+
 // LateOptOuts returns the members in a file of the export of a provider's Group, or with nil in any of them, who have opted out since it
-// was written of something less than all, and of whom it may hold data.
+// was written of something less than all, or told the plan not to share, and of whom it may hold data.
 func (s *Store) LateOptOuts(ctx context.Context, job *models.Job, groupID string, f *models.JobFile, at time.Time) ([]uuid.UUID, error) {
 	lo, hi, err := s.span(ctx, job.ID, f)
 	if err != nil {
@@ -65,9 +67,11 @@ func (s *Store) LateOptOutsOf(ctx context.Context, job *models.Job, groupID stri
 }
 
 func (s *Store) lateOptOuts(ctx context.Context, job *models.Job, groupID string, lo, hi uuid.UUID, at time.Time) ([]uuid.UUID, error) {
-	rows, err := s.Pool.Query(ctx, `SELECT DISTINCT m.member_id FROM opt_outs o JOIN group_members m ON m.group_id = $1 AND m.member_id = o.member_id
+	rows, err := s.Pool.Query(ctx, `WITH said AS (SELECT member_id FROM opt_outs o WHERE o.scope <> 'global' AND `+lateOptOut+`
+			UNION ALL SELECT member_id FROM consent_overrides o WHERE `+lateOverride+`)
+		SELECT DISTINCT m.member_id FROM said o JOIN group_members m ON m.group_id = $1 AND m.member_id = o.member_id
 		JOIN groups g ON g.id = m.group_id AND g.profile = ANY($7)
-		WHERE o.scope <> 'global' AND `+lateOptOut+` AND m.member_id BETWEEN $4 AND $5
+		WHERE m.member_id BETWEEN $4 AND $5
 		  AND NOT EXISTS (SELECT FROM export_withheld w WHERE w.job_id = $6 AND w.member_id = m.member_id AND w.whole)
 		ORDER BY m.member_id`, groupID, job.TransactionTime.Add(-lateness), at, lo, hi, job.ID,
 		[]string{models.ProviderGroupProfile, models.AttributionGroupProfile})
