@@ -316,6 +316,32 @@ func TestNarrowedByASlowMatch(t *testing.T) {
 	require.Len(t, got, 1)
 }
 
+// TestReassignedClient: what was opened to one organisation does not leave for another, though its client is the same.
+func TestReassignedClient(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.members(1)
+	b.practice(models.TreatmentByAttestation, true)
+	group, _ := b.matched(theirs(0))
+	clinic := b.askProvider(treated(0)).groupID
+	for _, tc := range []struct {
+		ids      []string
+		payer    int
+		provider int
+	}{
+		{[]string{"urn:another|1", requesterID}, 1, 0}, {[]string{models.NPISystem + "|" + clinicNPI}, 0, 1}, {nil, 0, 0},
+	} {
+		_, err := b.Store.UpsertClient(t.Context(), models.Client{
+			ID: "client", Name: "x", Kind: models.ClientPayer, OrganizationIDs: tc.ids, JWKS: json.RawMessage(`{"keys":[]}`), Active: true,
+		})
+		require.NoError(t, err)
+		_, got := b.exported(group)
+		require.Len(t, got, tc.payer)
+		patients, _ := b.released(clinic)
+		require.Len(t, patients, tc.provider)
+	}
+}
+
 func TestExpiredGroup(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -45,7 +45,7 @@ func (s *Service) file(w http.ResponseWriter, r *http.Request, caller *auth.Call
 		return models.Errorf(models.KindUnavailable, "the file cannot be looked up at the moment; try again").Wait(5).Because(err)
 	}
 	trail.Of(r.Context()).Target = r.PathValue("file")
-	if job.OrganizedBy() != "" { // a file has all types in it
+	if job.OrganizedBy() != "" || job.Operation.IsMatch() { // a file has all types in it, or is for one organisation
 		if err := covers(caller, job); err != nil {
 			return err
 		}

@@ -120,9 +120,9 @@ func (s *Store) withdrawn(ctx context.Context, job *models.Job, groupID string, 
 	if !known {
 		return true, nil
 	}
-	ids, err := requester(ctx, s.Pool, g)
-	if err != nil {
-		return false, err
+	ids, same, err := requester(ctx, s.Pool, g)
+	if err != nil || !same {
+		return true, err
 	}
 	var found bool
 	err = s.Pool.QueryRow(ctx, `WITH said AS (`+said+`)
