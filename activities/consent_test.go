@@ -342,6 +342,31 @@ func TestReassignedClient(t *testing.T) {
 	}
 }
 
+// TestPatientGone: what is left of a Patient who is not held any more does not leave by a Group either, but that they went does.
+func TestPatientGone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.members(2)
+	b.loadText(`{"resourceType":"Condition","id":"c0","subject":{"reference":"Patient/our-0"}}`+"\n"+
+		`{"resourceType":"Condition","id":"c1","subject":{"reference":"Patient/our-1"}}`+"\n", models.ImportLive)
+	b.pass(time.Minute)
+	group, _ := b.matched(theirs(0), theirs(1))
+	b.pass(time.Minute)
+	since := b.now()
+	_, _, lines := b.export(models.OpDataExport, models.ExportParams{GroupID: group, Types: typeCodes("Condition")})
+	require.Len(t, lines["Condition"], 2)
+	b.pass(time.Minute)
+	b.loadText(deletes("Patient/our-0"), models.ImportLive)
+	b.pass(time.Minute)
+	job, _, lines := b.export(models.OpDataExport, models.ExportParams{GroupID: group})
+	require.Len(t, lines["Patient"], 1)
+	require.Len(t, lines["Condition"], 1)
+	require.Contains(t, lines["Condition"][0], "our-1")
+	require.EqualValues(t, 1, job.Accounting.Withheld)
+	_, _, lines = b.export(models.OpDataExport, models.ExportParams{GroupID: group, Since: &since})
+	require.Contains(t, lines["deleted"][0], `"Patient/our-0"`)
+}
+
 func TestExpiredGroup(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

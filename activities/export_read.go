@@ -48,7 +48,23 @@ func (e *chunkExport) roster(view *store.Snapshot) (map[uuid.UUID]*access, error
 		roster[m.Member] = &allowed[i]
 	}
 	e.kept = keptBack(roster)
-	return roster, nil
+	return roster, e.leaveOutGone(view, roster)
+}
+
+// leaveOutGone keeps back what is left of a Group's members whose Patient is held no more. They are none whom the Group would let out
+// more of: that their resources were deleted is told.
+func (e *chunkExport) leaveOutGone(view *store.Snapshot, roster map[uuid.UUID]*access) error {
+	if e.params.GroupID == "" {
+		return nil // a roster of those who are held
+	}
+	gone, err := view.Gone(slices.Collect(maps.Keys(roster)))
+	if err != nil {
+		return err
+	}
+	for _, member := range gone {
+		roster[member].withheld = true
+	}
+	return nil
 }
 
 // recheck decides what may leave of each entry's data now: without a Group, all.

@@ -114,6 +114,15 @@ func (v *Snapshot) Roster(groupID, frozen string, c Chunk, only []uuid.UUID) ([]
 	})
 }
 
+// Gone returns those of some members whose Patient is held no more.
+func (v *Snapshot) Gone(members []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := v.tx.Query(v.ctx, `SELECT m.id FROM unnest($1::uuid[]) AS k(id) JOIN members m ON m.id = k.id WHERE NOT m.present`, members)
+	if err != nil {
+		return nil, fmt.Errorf("select members who are gone: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+}
+
 // PatientIDs returns the ids of members' Patients.
 func (v *Snapshot) PatientIDs(members []uuid.UUID) (map[uuid.UUID]string, error) {
 	rows, err := v.tx.Query(v.ctx, `SELECT m.id, m.patient_id FROM unnest($1::uuid[]) AS k(id) JOIN members m ON m.id = k.id`, members)
