@@ -63,7 +63,8 @@ func (s *Store) CreateOptOut(ctx context.Context, o models.OptOut) (stored model
 		}
 		if len(same) > 0 {
 			stored = same[0]
-			if stored.Member != o.Member || stored.Scope != o.Scope || stored.Target != o.Target || stored.Reason != o.Reason {
+			sameStart := o.Start.Equal(millis(o.CreatedAt)) || o.Start.Equal(stored.Start) // without a start it is the moment of the request
+			if stored.Member != o.Member || stored.Scope != o.Scope || stored.Target != o.Target || stored.Reason != o.Reason || !sameStart || !sameEnd(stored.End, o.End) {
 				return models.Errorf(models.KindConflict, "this Idempotency-Key was used for another opt-out").At("Idempotency-Key")
 			}
 			return nil
@@ -87,6 +88,10 @@ func (s *Store) CreateOptOut(ctx context.Context, o models.OptOut) (stored model
 		return o, false, fmt.Errorf("enter opt-out: %w", err)
 	}
 	return stored, created, nil
+}
+
+func sameEnd(a, b *time.Time) bool {
+	return a == nil && b == nil || a != nil && b != nil && a.Truncate(time.Microsecond).Equal(b.Truncate(time.Microsecond))
 }
 
 // present checks that a member's Patient is held.
