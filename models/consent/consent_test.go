@@ -188,6 +188,12 @@ func TestDecideConsent(t *testing.T) {
 		"starts tomorrow":       {"provision/period/start", "2026-11-24", ReasonNotYet},
 		"ends before it starts": {"provision/period", object{"start": "2026-11-23", "end": "2026-11-22"}, ReasonExpired},
 
+		"dated today":            {"dateTime", "2026-11-23", ReasonPermitted},
+		"dated by another clock": {"dateTime", "2026-11-23T12:05:00Z", ReasonPermitted},
+		"dated elsewhere":        {"dateTime", "2026-11-24", ReasonPermitted},
+		"not given yet":          {"dateTime", "2026-11-25", ReasonNotYet},
+		"dated with nonsense":    {"dateTime", "yesterday", ReasonPermitted},
+
 		"no actors":              {"provision/actor", nil, ReasonRecipient},
 		"to somebody else":       {"provision/actor", list{source, actor("IRCP", npi("1111111111"))}, ReasonRecipient},
 		"to several":             {"provision/actor", list{actor("IRCP", npi("1111111111")), recipient, source}, ReasonPermitted},

@@ -116,6 +116,8 @@ func DecideP2P(c Consent, in Input) Decision {
 		return Decision{Reason: ReasonNarrowed}
 	case !one:
 		return Decision{Reason: ReasonPolicy}
+	case c.Given != nil && c.Given.After(in.At.Add(ahead)):
+		return Decision{Reason: ReasonNotYet}
 	}
 	if reason := covers(c.Start, c.End, in.At); reason != ReasonPermitted {
 		return Decision{Reason: reason}
@@ -130,6 +132,10 @@ func DecideP2P(c Consent, in Input) Decision {
 	}
 	return Decision{Permit: true, Grant: Grant{Policy: policy, Start: c.Start, End: c.End}, Reason: ReasonPermitted}
 }
+
+// ahead is how far a consent may be dated in the future: days begin earlier elsewhere, and clocks differ. One dated later would outlive
+// every word that takes consent back.
+const ahead = 24 * time.Hour
 
 // segregates reports whether sensitive data can be left out.
 func (m StoreMode) segregates() bool { return m == Tagged || m == Excluded }
