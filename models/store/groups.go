@@ -20,8 +20,8 @@ type GroupFilter struct {
 	At       time.Time // Groups that have expired by then are not found
 	// Organization has the identifiers of whom the owner acts for: Groups that were made for another organisation are not found.
 	Organization []string
-	IDs      [][]string
-	Profiles [][]string
+	IDs          [][]string
+	Profiles     [][]string
 	// Identifiers are those that Groups have: by the Group's own id, or by what an attribution list has.
 	Identifiers []GroupIdentifiers
 	// Requesters are organisation identifiers, "system|value": the Group was made for one of them.
