@@ -260,6 +260,7 @@ type slot struct {
 	typ      string
 	key      string // in the stored form, match.Submission
 	required bool
+	former   string // what drafts of PDex call it, "" when nothing else
 }
 
 // The keys of the parts that are looked into at kick-off.
@@ -333,7 +334,7 @@ func (q *request) parts(where string, list []byte) ([][]byte, error) {
 			return nil, structural(at+".name", "a part needs a name")
 		}
 		for n, slot := range q.slots {
-			if slot.name != called {
+			if slot.name != called && slot.former != called {
 				continue // slicing is open: other parts are let be
 			}
 			if resources[n] != nil {
