@@ -359,6 +359,25 @@ func TestMatchSlices(t *testing.T) {
 	require.EqualValues(t, len(stored), at)
 }
 
+// A slice is held in memory, and its Consents go to the database at once: people with much to say are cut into more of them.
+func TestMatchSlicesOfManyBytes(t *testing.T) {
+	t.Parallel()
+	c := startPayer(t, nil)
+	long := memberBundle(three[0], three[1], part("Consent", `{"resourceType":"Consent","language":"`+strings.Repeat("x", 3<<20)+`"}`))
+	job := c.KickOff(t, http.MethodPost, matchPath, parameters(member, long, member, long, long, long, member, member, long))
+	slices, err := c.Store.Slices(t.Context(), job.ID)
+	require.NoError(t, err)
+	var at int64
+	var cut []int
+	for i, s := range slices {
+		require.Equal(t, []int64{int64(i), at}, []int64{int64(s.Slice), s.Offset})
+		require.Less(t, s.Length, int64(8<<20))
+		at += s.Length
+		cut = append(cut, s.Members)
+	}
+	require.Equal(t, []int{4, 4, 1}, cut)
+}
+
 // Decision D-06: a Consent about another Patient of the same request.
 func TestMatchNotesForeignConsents(t *testing.T) {
 	t.Parallel()

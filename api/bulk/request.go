@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	// sliceMembers is how many people one activity matches.
+	// sliceMembers and sliceBytes are how many people one activity matches, and how many bytes of the request, which it holds in memory.
 	sliceMembers = 500
+	sliceBytes   = 8 << 20
 	// maxElement bounds each other element of the request.
 	maxElement = 1 << 20
 )
@@ -386,15 +387,16 @@ func (q *request) store(where string, resources [][]byte) error {
 	if q.line.Len() > q.bundle {
 		return models.Errorf(models.KindTooLarge, "a MemberBundle is over the limit of %d bytes", q.bundle).At(where)
 	}
-	if q.members%sliceMembers == 0 {
-		q.slices = append(q.slices, store.Slice{Slice: len(q.slices), First: q.members, Offset: q.at})
+	size := int64(q.line.Len())
+	if n := len(q.slices); n == 0 || q.slices[n-1].Members == sliceMembers || q.slices[n-1].Length+size > sliceBytes {
+		q.slices = append(q.slices, store.Slice{Slice: n, First: q.members, Offset: q.at})
 	}
 	last := &q.slices[len(q.slices)-1]
 	last.Members++
-	last.Length += int64(q.line.Len())
+	last.Length += size
 	q.note(resources)
 	q.members++
-	q.at += int64(q.line.Len())
+	q.at += size
 	q.digest.Write(q.line.Bytes())
 	if _, err := q.out.Write(q.line.Bytes()); err != nil {
 		return notStored(err)
