@@ -60,7 +60,7 @@ const byRequester = "requester"
 func keep(m matchRun, p *submitted, read consent.Consent, input consent.Input, d consent.Decision) *store.Consent {
 	requester := models.CanonicalOrganization(m.params.Organizations[0])
 	c := &store.Consent{
-		ID: consent.ID(requester, *p.outcome.Member, p.consent), Member: *p.outcome.Member, Requester: requester, ClientID: m.job.ClientID,
+		ID: consent.ID(requester, *p.outcome.Member, p.consent), Member: *p.outcome.Member, Requester: requester, Requesters: m.params.Organizations, ClientID: m.job.ClientID,
 		JobID: m.job.ID, Idx: p.outcome.Idx, State: store.ConsentActive, Reason: string(d.Reason), Policy: d.Policy, Start: d.Start, End: d.End,
 		SubmittedAt: m.job.CreatedAt, SettledAt: m.at, Document: string(p.consent), Given: read.Given,
 	}

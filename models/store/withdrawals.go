@@ -18,10 +18,10 @@ var withdrawals = map[string]string{
 	models.MatchGroupProfile: `
 		SELECT member_id, true AS whole FROM consent_overrides o WHERE ` + lateOverride + `
 			  AND (requester = '' OR requester = ANY($4))
-		UNION ALL SELECT member_id, true FROM consents WHERE revoked_at > $2 AND requester = ANY($4)
-		UNION ALL SELECT member_id, true FROM consents WHERE state = 'active' AND ends_at > $2 AND ends_at <= $3 AND requester = ANY($4)
+		UNION ALL SELECT member_id, true FROM consents WHERE revoked_at > $2 AND ` + ofRequester("", "$4") + `
+		UNION ALL SELECT member_id, true FROM consents WHERE state = 'active' AND ends_at > $2 AND ends_at <= $3 AND ` + ofRequester("", "$4") + `
 		UNION ALL SELECT member_id, starts_at > $3 OR ends_at <= $3 FROM consents
-			WHERE state = 'active' AND settled_at > $2 AND requester = ANY($4) AND (policy = 'regular' OR starts_at > $3 OR ends_at <= $3)
+			WHERE state = 'active' AND settled_at > $2 AND ` + ofRequester("", "$4") + ` AND (policy = 'regular' OR starts_at > $3 OR ends_at <= $3)
 		UNION ALL SELECT member_id, true FROM opt_outs o WHERE scope = 'payer-specific' AND ` + lateOptOut + `
 			AND (target = ANY($4) OR '` + models.NPISystem + `|' || target = ANY($4))
 		UNION ALL SELECT member_id, true FROM group_members WHERE group_id = $1 AND consent_end > $2 AND consent_end <= $3`,
