@@ -240,6 +240,22 @@ func TestRevokedConsent(t *testing.T) {
 	require.Equal(t, []string{"our-0"}, got)
 	_, got = b.exported(group)
 	require.Equal(t, []string{"our-1"}, got, "the old Group stays without them")
+
+	// However soon after: a Group that was matched since is not held against what was taken back before.
+	_, err = b.Store.RevokeConsent(t.Context(), b.consents("our-0")[len(b.consents("our-0"))-1].ID.String(), "test", "x", b.now())
+	require.NoError(t, err)
+	b.pass(time.Minute)
+	fresh.consent = strings.Replace(agreement(), `"status"`, `"dateTime":"`+b.now().Format(time.RFC3339)+`","status"`, 1)
+	newest, reasons := b.matched(fresh)
+	require.Equal(t, []string{"permitted"}, reasons)
+	soon, got := b.exported(newest)
+	require.Equal(t, []string{"our-0"}, got)
+	require.False(t, b.withdrawn(soon))
+	for _, c := range b.consents("our-0") {
+		_, err = b.Store.RevokeConsent(t.Context(), c.ID.String(), "test", "x", b.now().Add(-2*time.Minute)) // by a clock that is behind
+		require.NoError(t, err)
+	}
+	require.True(t, b.withdrawn(soon))
 }
 
 // A Consent that says no takes back what its requester submitted before.

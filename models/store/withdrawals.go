@@ -13,12 +13,14 @@ import (
 
 // withdrawals select, by the profile of the Group that was exported, the members of whom it was said since $2 that their data may
 // not be had at $3: all of it, or what is sensitive. Each part reads an index that begins at $2, so the cost is that of what was
-// said lately, not of the Group. $1 is the Group, $4 whom it was made for.
+// said lately, not of the Group. $1 is the Group, $4 whom it was made for. What was taken back counts as Standing.Revoked has it.
 var withdrawals = map[string]string{
 	models.MatchGroupProfile: `
 		SELECT member_id, true AS whole FROM consent_overrides o WHERE ` + lateOverride + `
 			  AND (requester = '' OR requester = ANY($4))
-		UNION ALL SELECT member_id, true FROM consents WHERE revoked_at > $2 AND ` + ofRequester("", "$4") + `
+		UNION ALL SELECT member_id, true FROM consents c WHERE revoked_at > $2 AND ` + ofRequester("c.", "$4") + `
+			AND (greatest(revoked_at, given_at) >= (SELECT coalesce(j.created_at, g.created_at) FROM groups g LEFT JOIN jobs j ON j.id = g.job_id WHERE g.id = $1)
+				OR NOT EXISTS (SELECT FROM consents a WHERE a.member_id = c.member_id AND a.state = 'active' AND ` + ofRequester("a.", "$4") + `))
 		UNION ALL SELECT member_id, true FROM consents WHERE state = 'active' AND ends_at > $2 AND ends_at <= $3 AND ` + ofRequester("", "$4") + `
 		UNION ALL SELECT member_id, starts_at > $3 OR ends_at <= $3 FROM consents
 			WHERE state = 'active' AND settled_at > $2 AND ` + ofRequester("", "$4") + ` AND (policy = 'regular' OR starts_at > $3 OR ends_at <= $3)
