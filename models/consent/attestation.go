@@ -26,6 +26,9 @@ const (
 	ReasonAttestationRecipient  Reason = "attestation-recipient"   // the data are for somebody else
 )
 
+// skew is how far the clock of who attests may be ahead: many attest while they ask.
+const skew = 30 * time.Second
+
 // AttestationProfile is the profile an attestation claims.
 const AttestationProfile = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/provider-treatment-relationship-consent"
 
@@ -117,7 +120,7 @@ func (a Attestation) Form(at time.Time, foreignPatient bool) Reason {
 		return ReasonAttestationType
 	case a.Narrowed:
 		return ReasonAttestationNarrowed
-	case a.DateTime == nil || a.DateTime.After(at):
+	case a.DateTime == nil || a.DateTime.After(at.Add(skew)):
 		return ReasonAttestationDate
 	case a.Unclear, a.Start != nil && at.Before(*a.Start), a.End != nil && !at.Before(*a.End):
 		return ReasonAttestationPeriod

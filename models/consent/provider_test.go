@@ -211,6 +211,8 @@ func TestAttestation(t *testing.T) {
 		"to disclose":              {"provision/action", list{object{"coding": list{object{"system": systemAction, "code": "disclose"}}}}, ReasonPermitted},
 		"undated":                  {"dateTime", nil, ReasonAttestationDate},
 		"dated tomorrow":           {"dateTime", "2026-11-24", ReasonAttestationDate},
+		"dated in a moment":        {"dateTime", "2026-11-23T12:00:20Z", ReasonPermitted},
+		"dated in a minute":        {"dateTime", "2026-11-23T12:01:00Z", ReasonAttestationDate},
 		"dated with nonsense":      {"dateTime", "yesterday", ReasonAttestationDate},
 		"no period":                {"provision/period", nil, ReasonPermitted},
 		"no end":                   {"provision/period", object{"start": "2026-01-01"}, ReasonPermitted},
