@@ -137,6 +137,24 @@ func TestOverride(t *testing.T) {
 	require.Equal(t, models.KindNotFound, models.KindOf(err))
 }
 
+// A consent, or an attestation, that names another person by a number is not this person's.
+func TestConsentOfAnotherByNumber(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.members(2)
+	b.practice(models.TreatmentByAttestation, true)
+	numbered := func(a ask, number string) ask {
+		a.patient = strings.Replace(a.patient, `"gender"`, `"identifier":[{"system":"urn:plan","value":"A-1"}],"gender"`, 1)
+		a.consent = strings.Replace(a.consent, `{"reference":"Patient/unresolved"}`, `{"identifier":{"system":"urn:plan","value":"`+number+`"}}`, 1)
+		return a
+	}
+	_, reasons := b.matched(numbered(theirs(0), "A1"), numbered(theirs(1), "A2"))
+	require.Equal(t, []string{"permitted", "consent-patient"}, reasons)
+	r := b.askProvider(numbered(treated(0), "A1"), numbered(treated(1), "A2"))
+	require.Equal(t, "permitted", r.outcomes[0].Reason)
+	require.Equal(t, "attestation-patient", r.outcomes[1].Reason)
+}
+
 func TestStoredConsents(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -222,6 +240,22 @@ func TestRevokedConsent(t *testing.T) {
 	require.Equal(t, []string{"our-0"}, got)
 	_, got = b.exported(group)
 	require.Equal(t, []string{"our-1"}, got, "the old Group stays without them")
+
+	// However soon after: a Group that was matched since is not held against what was taken back before.
+	_, err = b.Store.RevokeConsent(t.Context(), b.consents("our-0")[len(b.consents("our-0"))-1].ID.String(), "test", "x", b.now())
+	require.NoError(t, err)
+	b.pass(time.Minute)
+	fresh.consent = strings.Replace(agreement(), `"status"`, `"dateTime":"`+b.now().Format(time.RFC3339)+`","status"`, 1)
+	newest, reasons := b.matched(fresh)
+	require.Equal(t, []string{"permitted"}, reasons)
+	soon, got := b.exported(newest)
+	require.Equal(t, []string{"our-0"}, got)
+	require.False(t, b.withdrawn(soon))
+	for _, c := range b.consents("our-0") {
+		_, err = b.Store.RevokeConsent(t.Context(), c.ID.String(), "test", "x", b.now().Add(-2*time.Minute)) // by a clock that is behind
+		require.NoError(t, err)
+	}
+	require.True(t, b.withdrawn(soon))
 }
 
 // A Consent that says no takes back what its requester submitted before.
@@ -275,6 +309,78 @@ func TestNarrowedConsent(t *testing.T) {
 	b.Holder.SensitiveData = "untagged"
 	_, got := b.exported(group)
 	require.Empty(t, got)
+}
+
+// A match may take longer than anything else: what it settles counts for files from then on, whenever it was asked for.
+func TestNarrowedByASlowMatch(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.members(1)
+	wide := theirs(0)
+	wide.consent = agreed(fhir.PolicySensitive, "2026-01-01", "2027-12-31")
+	group, _ := b.matched(wide)
+	b.pass(time.Second)
+	slow, params := b.submit(1, []ask{theirs(0)})
+	b.pass(2 * time.Hour)
+	all, got := b.exported(group)
+	require.Len(t, got, 1)
+	b.pass(time.Minute)
+	require.False(t, b.withdrawn(all))
+	b.answer(slow, params)
+	require.True(t, b.withdrawn(all))
+	_, got = b.exported(group)
+	require.Len(t, got, 1)
+}
+
+// TestReassignedClient: what was opened to one organisation does not leave for another, though its client is the same.
+func TestReassignedClient(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.members(1)
+	b.practice(models.TreatmentByAttestation, true)
+	group, _ := b.matched(theirs(0))
+	clinic := b.askProvider(treated(0)).groupID
+	for _, tc := range []struct {
+		ids      []string
+		payer    int
+		provider int
+	}{
+		{[]string{"urn:another|1", requesterID}, 1, 0}, {[]string{models.NPISystem + "|" + clinicNPI}, 0, 1}, {nil, 0, 0},
+	} {
+		_, err := b.Store.UpsertClient(t.Context(), models.Client{
+			ID: "client", Name: "x", Kind: models.ClientPayer, OrganizationIDs: tc.ids, JWKS: json.RawMessage(`{"keys":[]}`), Active: true,
+		})
+		require.NoError(t, err)
+		_, got := b.exported(group)
+		require.Len(t, got, tc.payer)
+		patients, _ := b.released(clinic)
+		require.Len(t, patients, tc.provider)
+	}
+}
+
+// TestPatientGone: what is left of a Patient who is not held any more does not leave by a Group either, but that they went does.
+func TestPatientGone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.members(2)
+	b.loadText(`{"resourceType":"Condition","id":"c0","subject":{"reference":"Patient/our-0"}}`+"\n"+
+		`{"resourceType":"Condition","id":"c1","subject":{"reference":"Patient/our-1"}}`+"\n", models.ImportLive)
+	b.pass(time.Minute)
+	group, _ := b.matched(theirs(0), theirs(1))
+	b.pass(time.Minute)
+	since := b.now()
+	_, _, lines := b.export(models.OpDataExport, models.ExportParams{GroupID: group, Types: typeCodes("Condition")})
+	require.Len(t, lines["Condition"], 2)
+	b.pass(time.Minute)
+	b.loadText(deletes("Patient/our-0"), models.ImportLive)
+	b.pass(time.Minute)
+	job, _, lines := b.export(models.OpDataExport, models.ExportParams{GroupID: group})
+	require.Len(t, lines["Patient"], 1)
+	require.Len(t, lines["Condition"], 1)
+	require.Contains(t, lines["Condition"][0], "our-1")
+	require.EqualValues(t, 1, job.Accounting.WithheldResources)
+	_, _, lines = b.export(models.OpDataExport, models.ExportParams{GroupID: group, Since: &since})
+	require.Contains(t, lines["deleted"][0], `"Patient/our-0"`)
 }
 
 func TestExpiredGroup(t *testing.T) {

@@ -100,15 +100,49 @@ func (a *Activities) openList(ctx context.Context, l *models.ListImport) (io.Rea
 	if err != nil || !strings.HasSuffix(l.Source, ".gz") {
 		return body, err
 	}
-	plain, err := gzip.NewReader(body)
+	in := &inflater{packed: packedFile{ReadCloser: body}}
+	plain, err := gzip.NewReader(&in.packed)
 	if err != nil {
-		return nil, errors.Join(models.Errorf(models.KindInvalid, "the file is not what its name says"), body.Close())
+		return nil, errors.Join(in.fault(err), body.Close())
 	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{plain, body}, nil
+	in.plain = plain
+	return in, nil
 }
+
+// inflater reads what is deflated. Its errors tell a file that is no good, which stays so, from one that could not be read.
+type inflater struct {
+	packed packedFile
+	plain  *gzip.Reader
+}
+
+// packedFile notes how reading a file ended.
+type packedFile struct {
+	io.ReadCloser
+	err error
+}
+
+func (f *packedFile) Read(p []byte) (int, error) {
+	n, err := f.ReadCloser.Read(p)
+	f.err = err
+	return n, err
+}
+
+func (f *inflater) Read(p []byte) (int, error) {
+	n, err := f.plain.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = f.fault(err)
+	}
+	return n, err
+}
+
+func (f *inflater) fault(err error) error {
+	if f.packed.err == nil || errors.Is(f.packed.err, io.EOF) {
+		return models.Errorf(models.KindInvalid, "the file is not what its name says, or is damaged")
+	}
+	return err
+}
+
+func (f *inflater) Close() error { return f.packed.Close() }
 
 // listRow is one row of a load. get returns a field's value, "" for one that is not there. bad says why it is none.
 type listRow struct {
@@ -117,50 +151,64 @@ type listRow struct {
 	bad  string
 }
 
-// eachRecord reads rows of CSV (RFC 4180) with a header line.
+// eachRecord reads rows of CSV (RFC 4180) with a header line. A row is one line, unlike there: a quote that somebody forgot must not
+// take the rows that follow with it.
 func eachRecord(body io.Reader, fn func(listRow) error) error {
-	text := bufio.NewReaderSize(body, 1<<16)
+	text := bufio.NewReader(body)
 	if bom, _ := text.Peek(3); string(bom) == "\ufeff" {
 		_, _ = text.Discard(3)
 	}
-	in := csv.NewReader(text)
+	lines := bufio.NewScanner(text)
+	lines.Buffer(make([]byte, 1<<16), maxListLine)
+	var line bytes.Reader
+	in := csv.NewReader(&line)
 	in.ReuseRecord, in.FieldsPerRecord = true, -1
-	header, err := in.Read()
-	if err != nil {
-		return listFault(err, "the first line must name the columns")
-	}
-	at := map[string]int{}
-	for i, name := range header {
-		at[strings.TrimSpace(name)] = i
-	}
-	columns := len(header)
-	for {
-		record, err := in.Read()
-		if errors.Is(err, io.EOF) {
-			return nil
+	var at map[string]int
+	columns := 0
+	for n := int64(1); lines.Scan(); n++ {
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
 		}
-		row := listRow{get: func(name string) string {
+		line.Reset(lines.Bytes())
+		record, err := in.Read()
+		if at == nil {
+			if err != nil {
+				return listFault(err, noColumns)
+			}
+			at, columns = map[string]int{}, len(record)
+			for i, name := range record {
+				at[strings.TrimSpace(name)] = i
+			}
+			continue
+		}
+		row := listRow{line: n, get: func(name string) string {
 			if i, ok := at[name]; ok && i < len(record) {
 				return strings.TrimSpace(record[i])
 			}
 			return ""
 		}}
-		if fault, ok := errors.AsType[*csv.ParseError](err); ok {
-			row.line, row.bad = int64(fault.StartLine), "is not CSV"
-		} else if err != nil {
-			return listFault(err, "the file could not be read to its end")
-		} else {
-			line, _ := in.FieldPos(0)
-			row.line = int64(line)
-			if len(record) != columns {
-				row.bad = "has another number of columns than the first line"
-			}
+		if err != nil {
+			row.bad = "is not CSV"
+		} else if len(record) != columns {
+			row.bad = "has another number of columns than the first line"
 		}
 		if err := fn(row); err != nil {
 			return err
 		}
 	}
+	if err := lines.Err(); err != nil {
+		return listFault(err, unreadable)
+	}
+	if at == nil {
+		return models.Errorf(models.KindInvalid, noColumns)
+	}
+	return nil
 }
+
+const (
+	noColumns  = "the first line must name the columns"
+	unreadable = "the file could not be read to its end, or has a line that is too long"
+)
 
 // eachRow reads rows of NDJSON: objects of strings, booleans and lists of strings.
 func eachRow(body io.Reader, fn func(listRow) error) error {
@@ -181,7 +229,7 @@ func eachRow(body io.Reader, fn func(listRow) error) error {
 		}
 	}
 	if err := in.Err(); err != nil {
-		return listFault(err, "the file could not be read to its end, or has a line that is too long")
+		return listFault(err, unreadable)
 	}
 	return nil
 }
@@ -206,7 +254,7 @@ func flat(v any) string {
 // listFault turns an error of reading into one that says whether another attempt helps.
 func listFault(err error, msg string) error {
 	_, parse := errors.AsType[*csv.ParseError](err)
-	if parse || errors.Is(err, io.EOF) || errors.Is(err, bufio.ErrTooLong) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader) {
+	if parse || errors.Is(err, bufio.ErrTooLong) {
 		return models.Errorf(models.KindInvalid, "%s", msg)
 	}
 	return fmt.Errorf("read the load: %w", err)
@@ -299,7 +347,7 @@ func (p *listLoad) optOut(r listRow) (o models.OptOut, err error) {
 	}
 	o = models.OptOut{
 		ID: models.NewID(), Member: models.MemberID(patient), Scope: models.OptOutScope(r.get("scope")), Target: r.get("target"),
-		Reason: models.OptOutReason(r.get("reason")), Start: p.l.CreatedAt, Source: models.OptOutByImport, CreatedBy: p.l.CreatedBy, CreatedAt: p.l.CreatedAt,
+		Reason: models.OptOutReason(r.get("reason")), Start: p.l.CreatedAt, Source: models.OptOutByImport, CreatedBy: p.l.CreatedBy, CreatedAt: p.a.now().UTC().Truncate(time.Millisecond),
 	}
 	start, end, err := period(r)
 	if err != nil {

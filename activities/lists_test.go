@@ -2,12 +2,15 @@ package activities
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
@@ -113,10 +116,60 @@ func TestLoadRelationshipsAndDirectory(t *testing.T) {
 	require.Equal(t, models.ListCounts{Changed: 2, Rejected: 1}, counts)
 }
 
+// TestLoadWithAQuote: a quote that is not closed costs the row it is in and no other, however long the file.
+func TestLoadWithAQuote(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.members(4)
+	counts, rejects := b.loadList(models.ListOptOuts, models.ListCSV,
+		"patient,scope,target,reason\nour-0,global,,\"other\n\nour-1,global,,other\nour-2,global,,\"other\"\r\n\"our-3,global,,other", false)
+	require.Equal(t, models.ListCounts{Added: 2, Rejected: 2}, counts)
+	require.Equal(t, []models.ListReject{{Line: 2, Reason: "is not CSV"}, {Line: 6, Reason: "is not CSV"}}, rejects)
+	read := &counted{in: io.MultiReader(strings.NewReader("patient\n\"x,"), endless{})}
+	require.Equal(t, models.KindInvalid, models.KindOf(eachRecord(read, func(listRow) error { return nil })))
+	require.Less(t, read.n, 2*maxListLine)
+}
+
+// endless is one line without an end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	return len(p), nil
+}
+
+// counted gives up where a reader should have long before.
+type counted struct {
+	in io.Reader
+	n  int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.in.Read(p)
+	if c.n += n; c.n > 8*maxListLine {
+		return n, io.EOF
+	}
+	return n, err
+}
+
 func TestLoadOfNoSense(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	for i := range 10_000 {
+		fmt.Fprintf(w, "patient-%d,%x\n", i, i*i*i)
+	}
+	require.NoError(t, w.Close())
+	damaged := bytes.Clone(packed.Bytes())
+	for i := range 100 {
+		damaged[len(damaged)/2+i] ^= 0x55
+	}
 	for name, source := range map[string]string{
+		"cut off":             filepath.Join(b.folder(map[string]string{"a.csv.gz": packed.String()[:packed.Len()/2]}), "a.csv.gz"),
+		"damaged":             filepath.Join(b.folder(map[string]string{"a.csv.gz": string(damaged)}), "a.csv.gz"),
 		"a folder of several": b.folder(map[string]string{"a.csv": "x", "b.csv": "y"}),
 		"outside the roots":   "/etc/passwd",
 		"an empty file":       filepath.Join(b.folder(map[string]string{"a.csv": ""}), "a.csv"),
@@ -153,6 +206,27 @@ func FuzzListRows(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestLoadedLate: what a load enters is said when it is entered, however long ago the load was asked for, so that files written in
+// between are held against it.
+func TestLoadedLate(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.members(1)
+	b.practice(models.TreatmentByAttestation, true)
+	r := b.askProvider(treated(0))
+	l := &models.ListImport{
+		ID: models.NewID(), Kind: models.ListOptOuts, Source: filepath.Join(b.folder(map[string]string{"rows.csv": "patient,scope,target,reason\nour-0,global,,other\n"}), "rows.csv"),
+		Format: models.ListCSV, State: models.StateAccepted, CreatedBy: "test", CreatedAt: b.now(),
+	}
+	require.NoError(t, b.Store.CreateListImport(t.Context(), l))
+	b.pass(2 * time.Hour)
+	job, _, _ := b.export(models.OpDataExport, models.ExportParams{GroupID: r.groupID})
+	require.Equal(t, models.ListCounts{Added: 1}, must[models.ListCounts](t, b.LoadList, l.ID))
+	gone, err := b.Store.Withdrawn(t.Context(), job, r.groupID, nil, b.now())
+	require.NoError(t, err)
+	require.True(t, gone)
 }
 
 // TestLoadGoesOn: an attempt that ended in the middle leaves what it had taken in, and the next goes on behind that.

@@ -137,7 +137,8 @@ func pace(ctx context.Context, begin time.Time, people int) error {
 // submitted is one person of a slice on the way to an outcome.
 type submitted struct {
 	person  match.Person
-	patient string // the requester's Patient id
+	patient string   // the requester's Patient id
+	numbers []string // the Patient's identifiers, "system|value"
 	consent json.RawMessage
 	outcome store.Outcome
 	kept    *store.Consent // how the consent is to be stored; nil when it is not
@@ -210,6 +211,11 @@ func readSubmission(line []byte) (submitted, error) {
 		return p, nil //nolint:nilerr // it is the outcome of this one person
 	}
 	p.patient = who.ID
+	for _, i := range who.Identifiers {
+		if i.System != "" && i.Value != "" {
+			p.numbers = append(p.numbers, i.System+"|"+i.Value)
+		}
+	}
 	p.person = match.FromPatient(who)
 	cards, err := fhir.ParseCards(s.Coverage)
 	if err != nil {

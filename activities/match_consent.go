@@ -33,7 +33,7 @@ func judgeConsents(ctx context.Context, a *Activities, m matchRun, found []*subm
 		_, foreign := slices.BinarySearch(m.params.Foreign, p.outcome.Idx)
 		input := consent.Input{
 			At: m.at, Requester: m.params.Organizations, Holder: a.Holder.IDs, StoreMode: consent.StoreMode(a.Holder.SensitiveData),
-			SubmittedPatientID: p.patient, ForeignPatient: foreign,
+			SubmittedPatientID: p.patient, SubmittedNumbers: p.numbers, ForeignPatient: foreign,
 			MemberOverride: standing.Override, RevokedAt: standing.RevokedAt,
 		}
 		read := consent.Read(p.consent)
@@ -60,9 +60,9 @@ const byRequester = "requester"
 func keep(m matchRun, p *submitted, read consent.Consent, input consent.Input, d consent.Decision) *store.Consent {
 	requester := models.CanonicalOrganization(m.params.Organizations[0])
 	c := &store.Consent{
-		ID: consent.ID(requester, *p.outcome.Member, p.consent), Member: *p.outcome.Member, Requester: requester, ClientID: m.job.ClientID,
+		ID: consent.ID(requester, *p.outcome.Member, p.consent), Member: *p.outcome.Member, Requester: requester, Requesters: m.params.Organizations, ClientID: m.job.ClientID,
 		JobID: m.job.ID, Idx: p.outcome.Idx, State: store.ConsentActive, Reason: string(d.Reason), Policy: d.Policy, Start: d.Start, End: d.End,
-		SubmittedAt: m.job.CreatedAt, Document: string(p.consent), Given: read.Given,
+		SubmittedAt: m.job.CreatedAt, SettledAt: m.at, Document: string(p.consent), Given: read.Given,
 	}
 	if d.Permit {
 		return c

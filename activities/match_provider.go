@@ -65,6 +65,7 @@ func judgeAttestations(ctx context.Context, a *Activities, m matchRun, found []*
 			At: m.at, Subject: m.params.NPI, Organizations: m.params.Organizations, Purposes: m.params.Purposes, Holder: a.Holder.IDs,
 			Directory: directory, OptOuts: optOuts[members[i]], Relationships: relationships[members[i]], Line: consent.Strictest(belongs),
 			Attestation: attested[i], Unreadable: unreadable[i], ForeignPatient: slices.Contains(m.params.Foreign, p.outcome.Idx),
+			SubmittedNumbers: p.numbers,
 		})
 		if i >= len(found) {
 			continue // their outcome stands

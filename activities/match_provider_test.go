@@ -360,3 +360,42 @@ func TestProviderFilesWithdrawn(t *testing.T) {
 	job, _, _ = b.export(models.OpDataExport, models.ExportParams{GroupID: r.groupID})
 	check(false)
 }
+
+// TestOverrideForProviders: who told the plan to share with nobody, or not with this organisation, is not shared with providers either.
+func TestOverrideForProviders(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.members(4)
+	b.practice(models.TreatmentByAttestation, true)
+	all := []ask{treated(0), treated(1), treated(2), treated(3)}
+	r := b.askProvider(all...)
+	require.Len(t, r.groups["match"].Member, 4)
+	before, _, _ := b.export(models.OpDataExport, models.ExportParams{GroupID: r.groupID})
+	late := func(job *models.Job) int {
+		t.Helper()
+		members, err := b.Store.LateOptOuts(t.Context(), job, r.groupID, nil, b.now())
+		require.NoError(t, err)
+		return len(members)
+	}
+	require.Zero(t, late(before))
+	b.pass(2 * time.Hour)
+	id := b.override("our-0", "", b.now(), nil)
+	b.override("our-1", "urn:oid:2.16.840.1.113883.4.6|"+clinicNPI, b.now(), nil)
+	b.override("our-2", requesterID, b.now(), nil) // a payer
+	b.override("our-3", "", b.now().Add(time.Hour), nil)
+	require.Equal(t, 3, late(before), "whether they apply is for who decides")
+	patients, acc := b.released(r.groupID)
+	require.Equal(t, []string{"our-2", "our-3"}, patients)
+	require.EqualValues(t, 2, acc.Withheld)
+	require.Equal(t, []string{"nomatch member-override", "nomatch member-override", "matched permitted", "matched permitted"}, b.askProvider(all...).reasons())
+	after, _, _ := b.export(models.OpDataExport, models.ExportParams{GroupID: r.groupID})
+	require.Equal(t, 1, late(after), "of whom it may hold data: the payer's, to no effect")
+
+	_, err := b.Store.RevokeOverride(t.Context(), id, "test", b.now())
+	require.NoError(t, err)
+	patients, _ = b.released(r.groupID)
+	require.Equal(t, []string{"our-0", "our-2", "our-3"}, patients)
+	b.pass(time.Hour)
+	patients, _ = b.released(r.groupID)
+	require.Equal(t, []string{"our-0", "our-2"}, patients)
+}

@@ -60,6 +60,8 @@ type OptOut struct {
 	RevokedBy string
 	// RevokedWhy is one of the codes that say why, for operators.
 	RevokedWhy RevocationReason
+	// Override says that it is what a member told the plan of sharing with anybody, or with one organisation, seen as an opt-out.
+	Override bool
 }
 
 // RevocationReason says why an opt-out ended before its time.

@@ -132,7 +132,7 @@ func (s *Service) revokeConsent(ctx context.Context, in *struct {
 
 type overrideBody struct {
 	Patient   string     `json:"patient" minLength:"1" maxLength:"64" doc:"id of our Patient"`
-	Requester string     `json:"requester,omitempty" maxLength:"512" doc:"the organisation not to share with, system|value; without it nobody is shared with"`
+	Requester string     `json:"requester,omitempty" maxLength:"512" doc:"the organisation not to share with, payer or provider, system|value; without it nobody is shared with"`
 	Start     *time.Time `json:"start,omitempty" doc:"from when on; without it from now on"`
 	End       *time.Time `json:"end,omitempty" doc:"the first moment at which it is over; without it until it is revoked"`
 	Source    string     `json:"source" enum:"phone,letter,portal,in-person,other" doc:"how the member told us"`

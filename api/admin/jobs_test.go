@@ -263,7 +263,7 @@ func TestReissueAJob(t *testing.T) {
 	group := func(expires *time.Time) string {
 		g := &store.Group{
 			ID: models.NewID(), ClientID: "payer", JobID: models.NewID(), Profile: models.MatchGroupProfile, BlobKey: "groups/x", CreatedAt: time.Now(), ExpiresAt: expires,
-			Organizations: []string{"urn:x|y"},
+			Organizations: []string{apitest.OrganizationID("payer")},
 		}
 		require.NoError(t, store.AddMatchedGroup(t.Context(), a.Store.DB, g))
 		return g.ID

@@ -42,7 +42,7 @@ func (s *Service) addListRoutes(api huma.API, op func(method, path, id, summary 
 type listBody struct {
 	Kind   models.ListKind `json:"kind" enum:"opt-outs,relationships,providers,network"`
 	Source string          `json:"source" minLength:"1" maxLength:"2000" doc:"a file: path, file:///path or s3://bucket/path, within PDEX_IMPORT_ROOTS; inflated when its name ends in .gz"`
-	Format string          `json:"format,omitempty" enum:"csv,ndjson" default:"csv"`
+	Format string          `json:"format,omitempty" enum:"csv,ndjson" default:"csv" doc:"csv: a line that names the columns, and a row a line"`
 	DryRun bool            `json:"dryRun,omitempty" doc:"check and count, change nothing"`
 }
 

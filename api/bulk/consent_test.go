@@ -3,8 +3,10 @@ package bulk_test
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -109,6 +111,7 @@ func TestMemberConsents(t *testing.T) {
 		"only some data":    strings.Replace(word("our-1", "deny"), `"type"`, `"class":[{"code":"Condition"}],"type"`, 1),
 		"from one provider": strings.Replace(word("our-1", "deny"), "provenance-participant-type", "v3-ParticipationType", 1),
 		"permit to come":    strings.Replace(word("our-1", "permit"), "2024-06-11", "2999-01-01", 1),
+		"permit that ends":  strings.Replace(word("our-1", "permit"), `"2024-06-11"`, `"2024-06-11","end":"2999-01-01"`, 1),
 		"no start":          strings.Replace(word("our-1", "deny"), `{"start":"2024-06-11"}`, `{}`, 1),
 	} {
 		resp := post(c, body)
@@ -132,4 +135,41 @@ func TestMemberConsents(t *testing.T) {
 	everything := portal(t, a, "everything", "system/*.cruds", models.ClientBackend)
 	post(everything, word("our-2", "deny")).Refused(t, http.StatusForbidden)
 	require.Empty(t, standing("our-2"))
+}
+
+// A deny for a time takes nothing from an opt-out that reaches beyond it: what a member says against sharing never opens anything.
+func TestDenyNeverOpens(t *testing.T) {
+	t.Parallel()
+	a := apitest.New(t, nil)
+	_, err := a.Store.Pool.Exec(t.Context(), `INSERT INTO members (id, patient_id, present, updated_at) VALUES ($1, 'our-1', true, now())`, models.MemberID("our-1"))
+	require.NoError(t, err)
+	c := portal(t, a, "portal", "system/Consent.crs", models.ClientBackend)
+	bounds := func() []string {
+		all, err := a.Store.OptOuts(t.Context(), store.OptOutFilter{Member: new(models.MemberID("our-1")), Revoked: new(false)}, 10)
+		require.NoError(t, err)
+		var out []string
+		for _, o := range all {
+			end := ""
+			if o.End != nil {
+				end = o.End.UTC().Format(time.DateOnly)
+			}
+			out = append(out, o.Start.UTC().Format(time.DateOnly)+" "+end)
+		}
+		slices.Sort(out)
+		return out
+	}
+	deny := func(period string) {
+		t.Helper()
+		body := strings.Replace(word("our-1", "deny"), `{"start":"2024-06-11"}`, period, 1)
+		require.Equal(t, http.StatusCreated, c.Do(t, http.MethodPost, consentPath, body, apitest.JSON).StatusCode)
+	}
+	deny(`{"start":"2024-06-11"}`)
+	deny(`{"start":"2999-01-01"}`)
+	require.Equal(t, []string{"2024-06-11 ", "2999-01-01 "}, bounds(), "one that is to come leaves what stands until then")
+	deny(`{"start":"2024-01-01","end":"2999-05-31"}`)
+	require.Equal(t, []string{"2024-01-01 2999-06-01", "2024-06-11 ", "2999-01-01 "}, bounds(), "and so does one that ends")
+	deny(`{"start":"2024-01-01","end":"2025-05-31"}`)
+	require.Len(t, bounds(), 4, "or has ended")
+	deny(`{"start":"2024-02-01"}`)
+	require.Equal(t, []string{"2024-02-01 "}, bounds(), "one that holds from now on takes the place of all")
 }

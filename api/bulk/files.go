@@ -69,12 +69,10 @@ func (s *Service) file(w http.ResponseWriter, r *http.Request, caller *auth.Call
 }
 
 // mayDownload holds a file of a job against its client, as it is registered now, and the token's scopes. Result files of a match hold what
-// the caller sent; an export's need the scope of their type, or of all types of the job where they are of several.
+// the caller sent, and are for the organisation that asked; an export's need the scope of their type, or of all types of the job where they are of several.
 func mayDownload(c *auth.Caller, job *models.Job, f *models.JobFile) error {
 	switch {
-	case job.Operation.IsMatch():
-		return nil
-	case f.Kind == "deleted" || job.OrganizedBy() != "" && f.Kind == "output":
+	case job.Operation.IsMatch(), f.Kind == "deleted", job.OrganizedBy() != "" && f.Kind == "output":
 		return covers(c, job)
 	case f.Kind == "output" && !c.MayRead(f.Type):
 		return models.Errorf(models.KindForbidden, "the token does not cover %s", f.Type)

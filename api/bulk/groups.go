@@ -29,6 +29,9 @@ func (s *Service) ownGroup(r *http.Request, caller *auth.Caller, id string) (*st
 	case err != nil:
 		return nil, models.Errorf(models.KindUnavailable, "the Group cannot be looked up at the moment; try again").Wait(5).Because(err)
 	}
+	if !g.For(caller.Organizations) {
+		return nil, unknown
+	}
 	if g.ExpiresAt != nil && !s.now().Before(*g.ExpiresAt) {
 		if g.Profile == models.AttributionGroupProfile {
 			return nil, models.Errorf(models.KindGone, "this attribution list has ended; ask the payer for the one that follows")

@@ -142,9 +142,17 @@ func mayExport(c *auth.Caller, p *models.ExportParams) error {
 }
 
 // covers reports whether a token's scopes reach all that a job exports: its status and files are for no narrower one (Bulk
-// Data Access 2.0.0, "Privacy and Security Considerations"). The results of a match are what the caller sent.
+// Data Access 2.0.0, "Privacy and Security Considerations"). The results of a match are what the caller sent, and who of them are members;
+// they are for the organisation that asked.
 func covers(c *auth.Caller, job *models.Job) error {
 	if job.Operation.IsMatch() {
+		var p models.MatchParams
+		if err := json.Unmarshal(job.Params, &p); err != nil {
+			return fmt.Errorf("read the job's parameters: %w", err)
+		}
+		if !models.SameOrganization(p.Organizations, c.Organizations) {
+			return models.Errorf(models.KindNotFound, "no job of yours has this id")
+		}
 		return nil
 	}
 	p, err := openTo(c, job)

@@ -27,10 +27,10 @@ var payerMatch = matchKind{
 	op:      models.OpBulkMemberMatch,
 	summary: "Find a payer's members and open their data to the requesting payer (PDex 2.2.0)",
 	slots: []slot{
-		{"MemberPatient", "Patient", patientKey, true},
-		{"CoverageToMatch", "Coverage", "coverage", true},
-		{"CoverageToLink", "Coverage", "link", false},
-		{"Consent", "Consent", consentKey, true},
+		{"MemberPatient", "Patient", patientKey, true, ""},
+		{"CoverageToMatch", "Coverage", "coverage", true, ""},
+		{"CoverageToLink", "Coverage", "link", false, ""},
+		{"Consent", "Consent", consentKey, true, ""},
 	},
 }
 

@@ -359,6 +359,25 @@ func TestMatchSlices(t *testing.T) {
 	require.EqualValues(t, len(stored), at)
 }
 
+// A slice is held in memory, and its Consents go to the database at once: people with much to say are cut into more of them.
+func TestMatchSlicesOfManyBytes(t *testing.T) {
+	t.Parallel()
+	c := startPayer(t, nil)
+	long := memberBundle(three[0], three[1], part("Consent", `{"resourceType":"Consent","language":"`+strings.Repeat("x", 3<<20)+`"}`))
+	job := c.KickOff(t, http.MethodPost, matchPath, parameters(member, long, member, long, long, long, member, member, long))
+	slices, err := c.Store.Slices(t.Context(), job.ID)
+	require.NoError(t, err)
+	var at int64
+	var cut []int
+	for i, s := range slices {
+		require.Equal(t, []int64{int64(i), at}, []int64{int64(s.Slice), s.Offset})
+		require.Less(t, s.Length, int64(8<<20))
+		at += s.Length
+		cut = append(cut, s.Members)
+	}
+	require.Equal(t, []int{4, 4, 1}, cut)
+}
+
 // Decision D-06: a Consent about another Patient of the same request.
 func TestMatchNotesForeignConsents(t *testing.T) {
 	t.Parallel()
@@ -370,11 +389,37 @@ func TestMatchNotesForeignConsents(t *testing.T) {
 	job := c.KickOff(t, http.MethodPost, matchPath, parameters(
 		about("a", "Patient/a"), about("b", "Patient/a"), about("c", "Patient/unknown"), about("d", "#a"),
 		about("e", "https://x.example/fhir/Patient/f"), about("f", "Patient/f/_history/1"), about("g", ""),
-		about("h", "Patient/"+strings.Repeat("a", 100)),
+		about("h", "Patient/"+strings.Repeat("a", 100)), about("i", "urn:uuid:a"), about("j", "b"),
+		// Ids that FHIR does not allow are ids all the same.
+		about("member_1", "Patient/member_1"), about("member_2", "Patient/member_1"), about("member_3", "https://x.example/fhir/Patient/member_2/_history/2"),
+		about(strings.Repeat("x", 100), "Patient/"+strings.Repeat("x", 100)), about("y", "Patient/"+strings.Repeat("x", 100)),
 	))
 	var params models.MatchParams
 	require.NoError(t, json.Unmarshal(job.Params, &params))
-	require.Equal(t, []int32{1, 3, 4}, params.Foreign)
+	require.Equal(t, []int32{1, 3, 4, 8, 9, 11, 12, 14}, params.Foreign)
+}
+
+// The same people asked for on behalf of somebody else are another request: who asks decides what is answered.
+func TestMatchForAnotherProvider(t *testing.T) {
+	t.Parallel()
+	c := startPayer(t, nil)
+	jobs := map[string]bool{c.KickOff(t, http.MethodPost, matchPath, parameters(member)).ID: true}
+	for i, npi := range []string{"1982947230", "1679576722"} {
+		_, err := c.Store.UpsertProvider(t.Context(), models.Provider{NPI: npi, Kind: models.ProviderIndividual, Active: true, InNetwork: true})
+		require.NoError(t, err)
+		job := c.LoginFor(t, "payer", npi).KickOff(t, http.MethodPost, matchPath, parameters(member))
+		jobs[job.ID] = true
+		require.Len(t, jobs, i+2)
+		require.Contains(t, string(job.Params), npi)
+	}
+	client, err := c.Store.Client(t.Context(), "payer")
+	require.NoError(t, err)
+	client.OrganizationIDs = []string{"urn:another|1"}
+	_, err = c.Store.UpsertClient(t.Context(), client)
+	require.NoError(t, err)
+	other := c.API.Login(t, "payer", "").KickOff(t, http.MethodPost, matchPath, parameters(member))
+	require.False(t, jobs[other.ID], "another organisation")
+	require.Contains(t, string(other.Params), "urn:another|1")
 }
 
 func TestMatchSameRequest(t *testing.T) {

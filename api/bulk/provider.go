@@ -18,9 +18,9 @@ var providerMatch = matchKind{
 	op:      models.OpProviderMemberMatch,
 	summary: "Find a provider's patients among the members (PDex 2.2.0)",
 	slots: []slot{
-		{"MemberPatient", "Patient", patientKey, true},
-		{"CoverageToMatch", "Coverage", "coverage", true},
-		{"Consent", "Consent", consentKey, true},
+		{"MemberPatient", "Patient", patientKey, true, ""},
+		{"CoverageToMatch", "Coverage", "coverage", true, ""},
+		{"Consent", "Consent", consentKey, true, "TreatmentAttestation"},
 	},
 	admit: admitProvider,
 }

@@ -3,6 +3,8 @@ package bulk_test
 import (
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +59,8 @@ func TestProviderMatchKickOff(t *testing.T) {
 		"without a Consent":            {provider(t, a, "careless", models.ClientProvider, known), parameters(memberBundle(three[:2]...)), http.StatusUnprocessableEntity},
 		"in network":                   {provider(t, a, "clinic", models.ClientProvider, known), parameters(member), http.StatusAccepted},
 		"in network, by OID":           {provider(t, a, "clinic-2", models.ClientProvider, "urn:oid:2.16.840.1.113883.4.6|"+npis["in network"]), parameters(member), http.StatusAccepted},
+		"by the part's former name":    {provider(t, a, "clinic-4", models.ClientProvider, known), parameters(strings.Replace(member, `"Consent"`, `"TreatmentAttestation"`, 1)), http.StatusAccepted},
+		"by both its names":            {provider(t, a, "clinic-5", models.ClientProvider, known), parameters(memberBundle(append(slices.Clone(three), strings.Replace(three[2], `"Consent"`, `"TreatmentAttestation"`, 1))...)), http.StatusUnprocessableEntity},
 		"with a CoverageToLink: KM-06": {provider(t, a, "clinic-3", models.ClientProvider, known), parameters(memberBundle(append(three, part("CoverageToLink", coverage))...)), http.StatusAccepted},
 	}
 	// What has become of them since they got their tokens counts.

@@ -82,6 +82,8 @@ func (s *Service) mayStill(ctx context.Context, job *models.Job, p models.Export
 		return models.Errorf(models.KindConflict, "the Group is gone; the client has to match again")
 	case err != nil:
 		return err
+	case !g.For(client.OrganizationIDs):
+		return models.Errorf(models.KindConflict, "the Group was made for another organisation than the client acts for now")
 	case g.ExpiresAt != nil && !s.now().Before(*g.ExpiresAt):
 		return models.Errorf(models.KindConflict, "the Group has expired; the client has to match again")
 	}

@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	// sliceMembers is how many people one activity matches.
+	// sliceMembers and sliceBytes are how many people one activity matches, and how many bytes of the request, which it holds in memory.
 	sliceMembers = 500
+	sliceBytes   = 8 << 20
 	// maxElement bounds each other element of the request.
 	maxElement = 1 << 20
 )
@@ -32,7 +33,11 @@ func (s *Service) storeRequest(ctx context.Context, body io.Reader, kind *matchK
 	}
 	defer out.Abort()
 	req := &request{slots: kind.slots, out: out, digest: sha256.New(), limit: s.MaxMembers, bundle: s.MaxBundle, patients: map[string]bool{}}
-	req.digest.Write([]byte(kind.op + " " + models.Operation(params.Spec)))
+	asks, err := json.Marshal([]any{kind.op, params.Spec, params.Organizations, params.NPI, params.Purposes})
+	if err != nil {
+		return nil, nil, fmt.Errorf("write who asks: %w", err)
+	}
+	req.digest.Write(asks)
 	if err := req.read(newDocument(body)); err != nil {
 		return nil, nil, err
 	}
@@ -256,6 +261,7 @@ type slot struct {
 	typ      string
 	key      string // in the stored form, match.Submission
 	required bool
+	former   string // what drafts of PDex call it, "" when nothing else
 }
 
 // The keys of the parts that are looked into at kick-off.
@@ -329,7 +335,7 @@ func (q *request) parts(where string, list []byte) ([][]byte, error) {
 			return nil, structural(at+".name", "a part needs a name")
 		}
 		for n, slot := range q.slots {
-			if slot.name != called {
+			if slot.name != called && slot.former != called {
 				continue // slicing is open: other parts are let be
 			}
 			if resources[n] != nil {
@@ -381,15 +387,16 @@ func (q *request) store(where string, resources [][]byte) error {
 	if q.line.Len() > q.bundle {
 		return models.Errorf(models.KindTooLarge, "a MemberBundle is over the limit of %d bytes", q.bundle).At(where)
 	}
-	if q.members%sliceMembers == 0 {
-		q.slices = append(q.slices, store.Slice{Slice: len(q.slices), First: q.members, Offset: q.at})
+	size := int64(q.line.Len())
+	if n := len(q.slices); n == 0 || q.slices[n-1].Members == sliceMembers || q.slices[n-1].Length+size > sliceBytes {
+		q.slices = append(q.slices, store.Slice{Slice: n, First: q.members, Offset: q.at})
 	}
 	last := &q.slices[len(q.slices)-1]
 	last.Members++
-	last.Length += int64(q.line.Len())
+	last.Length += size
 	q.note(resources)
 	q.members++
-	q.at += int64(q.line.Len())
+	q.at += size
 	q.digest.Write(q.line.Bytes())
 	if _, err := q.out.Write(q.line.Bytes()); err != nil {
 		return notStored(err)
@@ -411,10 +418,10 @@ func (q *request) note(resources [][]byte) {
 	var id string
 	for key, value := range members(patient) {
 		if key == "id" {
-			id = text(value)
+			id = short(text(value))
 		}
 	}
-	if fhir.ValidID(id) {
+	if id != "" {
 		q.patients[id] = true
 	}
 	var c struct {
@@ -425,11 +432,16 @@ func (q *request) note(resources [][]byte) {
 	if json.Unmarshal(consent, &c) != nil {
 		return // its content is for the match to judge
 	}
-	about := fhir.PatientID(c.Patient.Reference)
-	if about == "" {
-		about = strings.TrimPrefix(c.Patient.Reference, "#")
-	}
-	if about != id && fhir.ValidID(about) {
+	if about := short(fhir.NamedPatient(c.Patient.Reference)); about != id && about != "" {
 		q.subjects = append(q.subjects, subject{int32(q.members), about})
 	}
+}
+
+// short is an id, or what stands for it where it is longer than FHIR allows: people send what they have, but it must not fill the memory.
+func short(id string) string {
+	if len(id) <= 64 {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return string(sum[:])
 }

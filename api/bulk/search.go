@@ -74,7 +74,7 @@ func (s *Service) searchGroups(w http.ResponseWriter, r *http.Request, c *auth.C
 	if err != nil {
 		return err
 	}
-	q := groupSearch{count: pageGroups, filter: store.GroupFilter{ClientID: c.ClientID, At: s.now()}}
+	q := groupSearch{count: pageGroups, filter: store.GroupFilter{ClientID: c.ClientID, Organization: c.Organizations, At: s.now()}}
 	if c.GroupID != "" {
 		q.filter.IDs = append(q.filter.IDs, []string{c.GroupID})
 	}

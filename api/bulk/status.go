@@ -248,10 +248,14 @@ func (s *Service) inProgress(w http.ResponseWriter, r *http.Request, job *models
 		return models.Errorf(models.KindUnavailable, "progress cannot be read at the moment; try again").Wait(5).Because(err)
 	}
 	h := w.Header()
-	if total > 0 {
-		h.Set("X-Progress", fmt.Sprintf("%d%%, %d of %d %s", min(100*done/total, 99), done, total, what))
-	} else {
+	switch {
+	case total == 0:
 		h.Set("X-Progress", "0%, waiting to be planned")
+	case job.Operation == models.OpGroupExport || job.Operation == models.OpDataExport:
+		// With the numbers of the manifest, how many resources there are would tell how many are held back.
+		h.Set("X-Progress", fmt.Sprintf("%d%%, exporting", min(100*done/total, 99)))
+	default:
+		h.Set("X-Progress", fmt.Sprintf("%d%%, %d of %d %s", min(100*done/total, 99), done, total, what))
 	}
 	h.Set("Retry-After", strconv.Itoa(retryAfter(s.now().Sub(job.CreatedAt))))
 	h.Set("Cache-Control", "no-store")

@@ -13,6 +13,7 @@ import (
 	"pdexbulk/api/server"
 	"pdexbulk/dev/apitest"
 	"pdexbulk/models"
+	"pdexbulk/models/store"
 	"pdexbulk/worker/boot"
 )
 
@@ -330,4 +331,18 @@ func TestManifestInPages(t *testing.T) {
 	}
 	a.Client(t, "other", models.ClientBackend, "").Do(t, http.MethodGet, at("2"), "").Refused(t, http.StatusNotFound)
 	c.Do(t, http.MethodGet, "/fhir/$export?allowPartialManifests=yes", "", apitest.Async, apitest.FHIR).Refused(t, http.StatusBadRequest)
+}
+
+// The progress of a Group's export tells no numbers of resources: with those of the manifest they would tell how many were held back.
+func TestProgressOfAGroup(t *testing.T) {
+	t.Parallel()
+	c := startPayer(t, nil)
+	job := c.KickOff(t, http.MethodGet, "/fhir/Group/"+addGroup(t, c, nil)+"/$davinci-data-export", "")
+	require.Equal(t, "0%, waiting to be planned", status(t, c, job).Header.Get("X-Progress"))
+	_, err := c.Store.StartJob(t.Context(), job.ID, "exporting", time.Now())
+	require.NoError(t, err)
+	require.NoError(t, c.Store.SavePlan(t.Context(), job.ID, []store.Chunk{{JobID: job.ID, Members: 1, Planned: 30}, {JobID: job.ID, Chunk: 1, Members: 1, Planned: 70}}))
+	_, err = c.Store.PublishChunk(t.Context(), job.ID, 0, models.NewID(), "", models.Accounting{Planned: 30, WithheldResources: 30}, nil, store.Referred{})
+	require.NoError(t, err)
+	require.Equal(t, "30%, exporting", status(t, c, job).Header.Get("X-Progress"))
 }

@@ -26,6 +26,9 @@ const (
 	ReasonAttestationRecipient  Reason = "attestation-recipient"   // the data are for somebody else
 )
 
+// skew is how far the clock of who attests may be ahead: many attest while they ask.
+const skew = 30 * time.Second
+
 // AttestationProfile is the profile an attestation claims.
 const AttestationProfile = "http://hl7.org/fhir/us/davinci-pdex/StructureDefinition/provider-treatment-relationship-consent"
 
@@ -61,7 +64,7 @@ func ParseAttestation(consentJSON []byte) (Attestation, error) {
 		return url == AttestationProfile
 	})
 	if p := in.Patient; p != nil && (p.Reference != "" || p.Display != "" || p.Identifier != nil && p.Identifier.Value != "") {
-		out.Patient = &Party{Reference: p.Reference, Display: p.Display}
+		out.Patient = new(party(*p, identifiersIn(in.Contained, "Patient")))
 	}
 	if d, err := fhir.ParseDateTime(in.DateTime); err == nil {
 		from, _ := d.Range()
@@ -117,7 +120,7 @@ func (a Attestation) Form(at time.Time, foreignPatient bool) Reason {
 		return ReasonAttestationType
 	case a.Narrowed:
 		return ReasonAttestationNarrowed
-	case a.DateTime == nil || a.DateTime.After(at):
+	case a.DateTime == nil || a.DateTime.After(at.Add(skew)):
 		return ReasonAttestationDate
 	case a.Unclear, a.Start != nil && at.Before(*a.Start), a.End != nil && !at.Before(*a.End):
 		return ReasonAttestationPeriod

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"pdexbulk/models"
 	"pdexbulk/models/fhir"
@@ -50,7 +51,7 @@ type Actor struct {
 
 // Party is whom a reference names.
 type Party struct {
-	Identifiers []string // "system|value", of the reference and of the contained Organization it points to
+	Identifiers []string // "system|value", of the reference and of the contained resource it points to
 	Reference   string   // as written
 	Display     string
 }
@@ -82,13 +83,13 @@ func parse(consentJSON []byte) (Consent, error) {
 	if err != nil {
 		return Consent{}, err
 	}
-	contained := organizations(in.Contained)
+	contained := identifiersIn(in.Contained, "Organization")
 	out := Consent{Status: in.Status, Unverified: unverified(in.Verification)}
 	for _, scope := range in.Scope.Coding {
 		out.OtherScope = out.OtherScope || scope.System == systemScope && scope.Code != "patient-privacy"
 	}
 	if p := in.Patient; p != nil && (p.Reference != "" || p.Display != "" || p.Identifier != nil && p.Identifier.Value != "") {
-		out.Patient = new(party(*p, nil))
+		out.Patient = new(party(*p, identifiersIn(in.Contained, "Patient")))
 	}
 	for _, performer := range in.Performer {
 		out.Performers = append(out.Performers, party(performer, contained))
@@ -149,7 +150,7 @@ func bounds(p fhir.Period) (start, end *time.Time) {
 	return start, end
 }
 
-// party reads whom a reference names, in the contained Organizations too.
+// party reads whom a reference names, in what is contained too.
 func party(r fhir.Reference, contained map[string][]fhir.Identifier) Party {
 	p := Party{Reference: r.Reference, Display: r.Display}
 	if r.Identifier != nil {
@@ -187,8 +188,33 @@ func (p Party) is(names []string) bool {
 	return false
 }
 
-// organizations collects the identifiers of the contained Organizations by id. An id that two of them have names neither.
-func organizations(contained []json.RawMessage) map[string][]fhir.Identifier {
+// isAnother reports whether the party is somebody else than a person with the given numbers, "system|value": it has another one where
+// the person has one of the same system. How a number is written does not matter.
+func (p Party) isAnother(numbers []string) bool {
+	return slices.ContainsFunc(p.Identifiers, func(identifier string) bool {
+		system, value, _ := strings.Cut(identifier, "|")
+		known, same := false, false
+		for _, number := range numbers {
+			if s, v, _ := strings.Cut(number, "|"); s == system {
+				known, same = true, same || plainNumber(v) == plainNumber(value)
+			}
+		}
+		return known && !same
+	})
+}
+
+// plainNumber is a number without what only sets it out.
+func plainNumber(value string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return unicode.ToUpper(r)
+		}
+		return -1
+	}, value)
+}
+
+// identifiersIn collects the identifiers of contained resources of a type by id. An id that two resources have names neither.
+func identifiersIn(contained []json.RawMessage, resourceType string) map[string][]fhir.Identifier {
 	found := map[string][]fhir.Identifier{}
 	seen := map[string]bool{}
 	for _, data := range contained {
@@ -200,7 +226,7 @@ func organizations(contained []json.RawMessage) map[string][]fhir.Identifier {
 		if json.Unmarshal(data, &o) != nil || o.ID == "" {
 			continue
 		}
-		if seen[o.ID] || o.ResourceType != "Organization" {
+		if seen[o.ID] || o.ResourceType != resourceType {
 			delete(found, o.ID)
 		} else {
 			found[o.ID] = o.Identifier

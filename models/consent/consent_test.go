@@ -107,6 +107,9 @@ func TestDecideConsent(t *testing.T) {
 		"modified":         {"modifierExtension", list{object{"url": "http://example.org/not"}}, ReasonUnreadable},
 		"modified inside":  {"provision/modifierExtension", list{object{"url": "http://example.org/not"}}, ReasonUnreadable},
 		"of another shape": {"provision/actor", "me", ReasonUnreadable},
+		"modified policy":  {"policy", list{object{"uri": regular, "modifierExtension": list{object{"url": "http://example.org/not"}}}}, ReasonUnreadable},
+		"modified proof":   {"verification", list{object{"verified": true, "modifierExtension": list{object{"url": "http://example.org/not"}}}}, ReasonUnreadable},
+		"by other rules":   {"implicitRules", "http://example.org/rules", ReasonUnreadable},
 
 		"draft":            {"status", "draft", ReasonStatus},
 		"inactive":         {"status", "inactive", ReasonStatus},
@@ -125,6 +128,11 @@ func TestDecideConsent(t *testing.T) {
 		"a patient by name":         {"patient", object{"display": "Patricia"}, ReasonPermitted},
 		"a contained patient":       {"patient", object{"reference": "#p"}, ReasonPermitted},
 		"a conditional reference":   {"patient", object{"reference": "Patient?identifier=x|y"}, ReasonPermitted},
+		"a patient with its number": {"patient", object{"identifier": object{"system": "urn:plan", "value": "a 100"}}, ReasonPermitted},
+		"with another's number":     {"patient", object{"identifier": object{"system": "urn:plan", "value": "A-200"}}, ReasonPatient},
+		"its id, another's number":  {"patient", object{"reference": "Patient/patient-1", "identifier": object{"system": "urn:plan", "value": "A-200"}}, ReasonPatient},
+		"a number of another kind":  {"patient", object{"identifier": object{"system": "urn:mrn", "value": "7"}}, ReasonPermitted},
+		"an id not allowed":         {"patient", object{"reference": "Patient/patient_3"}, ReasonPatient},
 		"a group":                   {"patient", object{"reference": "Group/patient-1"}, ReasonPatient},
 		"a related person, by URL":  {"patient", object{"reference": "https://payer.example/fhir/RelatedPerson/patient-1"}, ReasonPatient},
 		"a version of a Group":      {"patient", object{"reference": "Group/g/_history/1"}, ReasonPatient},
@@ -180,6 +188,12 @@ func TestDecideConsent(t *testing.T) {
 		"starts tomorrow":       {"provision/period/start", "2026-11-24", ReasonNotYet},
 		"ends before it starts": {"provision/period", object{"start": "2026-11-23", "end": "2026-11-22"}, ReasonExpired},
 
+		"dated today":            {"dateTime", "2026-11-23", ReasonPermitted},
+		"dated by another clock": {"dateTime", "2026-11-23T12:05:00Z", ReasonPermitted},
+		"dated elsewhere":        {"dateTime", "2026-11-24", ReasonPermitted},
+		"not given yet":          {"dateTime", "2026-11-25", ReasonNotYet},
+		"dated with nonsense":    {"dateTime", "yesterday", ReasonPermitted},
+
 		"no actors":              {"provision/actor", nil, ReasonRecipient},
 		"to somebody else":       {"provision/actor", list{source, actor("IRCP", npi("1111111111"))}, ReasonRecipient},
 		"to several":             {"provision/actor", list{actor("IRCP", npi("1111111111")), recipient, source}, ReasonPermitted},
@@ -198,7 +212,8 @@ func TestDecideConsent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			in := usualInput()
-			in.OtherPatientIDs = func(id string) bool { return id == "patient-1" || id == "patient-2" }
+			in.OtherPatientIDs = func(id string) bool { return id == "patient-1" || id == "patient-2" || id == "patient_3" }
+			in.SubmittedNumbers = []string{"urn:plan|A-100", "urn:plan|B-1", "urn:mbi|1EG4TE5MK73"}
 			got := decide([]byte(with(t, usual, tc.path, tc.value)), in)
 			require.Equal(t, tc.want, got.Reason)
 			require.Equal(t, tc.want == ReasonPermitted, got.Permit)
@@ -313,6 +328,28 @@ func TestAboutAnother(t *testing.T) {
 	}
 	require.True(t, AboutAnother(Consent{Patient: &Party{Reference: "Patient/2"}}, "", inRequest), "a MemberPatient without id")
 	require.False(t, AboutAnother(Consent{}, "1", inRequest))
+}
+
+func TestContainedPatient(t *testing.T) {
+	t.Parallel()
+	in := usualInput()
+	in.SubmittedNumbers = []string{"urn:plan|A-100"}
+	c := with(t, usual, "patient", object{"reference": "#p"})
+	patient := func(number string) object {
+		return object{"resourceType": "Patient", "id": "p", "identifier": list{object{"system": "urn:plan", "value": number}}}
+	}
+	for name, tc := range map[string]struct {
+		contained list
+		want      Reason
+	}{
+		"this one":    {list{patient("A-100")}, ReasonPermitted},
+		"another":     {list{patient("A-200")}, ReasonPatient},
+		"one of two":  {list{patient("A-100"), patient("A-200")}, ReasonPermitted}, // names neither
+		"no Patient":  {list{object{"resourceType": "Organization", "id": "p", "identifier": list{object{"system": "urn:plan", "value": "A-200"}}}}, ReasonPermitted},
+		"not so call": {list{}, ReasonPermitted},
+	} {
+		require.Equal(t, tc.want, decide([]byte(with(t, c, "contained", tc.contained)), in).Reason, name)
+	}
 }
 
 func TestKnownReference(t *testing.T) {

@@ -71,6 +71,8 @@ type Input struct {
 	SubmittedPatientID string
 	OtherPatientIDs    func(id string) bool
 	ForeignPatient     bool
+	// SubmittedNumbers are the identifiers of that MemberPatient, "system|value".
+	SubmittedNumbers []string
 
 	// MemberOverride: the member told the holder not to share (RC-03).
 	MemberOverride bool
@@ -114,6 +116,8 @@ func DecideP2P(c Consent, in Input) Decision {
 		return Decision{Reason: ReasonNarrowed}
 	case !one:
 		return Decision{Reason: ReasonPolicy}
+	case c.Given != nil && c.Given.After(in.At.Add(ahead)):
+		return Decision{Reason: ReasonNotYet}
 	}
 	if reason := covers(c.Start, c.End, in.At); reason != ReasonPermitted {
 		return Decision{Reason: reason}
@@ -128,6 +132,10 @@ func DecideP2P(c Consent, in Input) Decision {
 	}
 	return Decision{Permit: true, Grant: Grant{Policy: policy, Start: c.Start, End: c.End}, Reason: ReasonPermitted}
 }
+
+// ahead is how far a consent may be dated in the future: days begin earlier elsewhere, and clocks differ. One dated later would outlive
+// every word that takes consent back.
+const ahead = 24 * time.Hour
 
 // segregates reports whether sensitive data can be left out.
 func (m StoreMode) segregates() bool { return m == Tagged || m == Excluded }
@@ -190,13 +198,13 @@ func AboutAnother(c Consent, submittedPatientID string, inRequest func(id string
 	if c.Patient == nil {
 		return false
 	}
-	id := fhir.PatientID(c.Patient.Reference)
+	id := fhir.NamedPatient(c.Patient.Reference)
 	return id != "" && id != submittedPatientID && inRequest(id)
 }
 
 // aboutMember reports whether nothing says that the consent is somebody else's.
 func (c Consent) aboutMember(in Input) bool {
-	if c.Patient == nil || in.ForeignPatient {
+	if c.Patient == nil || in.ForeignPatient || c.Patient.isAnother(in.SubmittedNumbers) {
 		return false
 	}
 	if in.OtherPatientIDs != nil && AboutAnother(c, in.SubmittedPatientID, in.OtherPatientIDs) {

@@ -24,7 +24,8 @@
 //	EX-05                Decision.Start and End bound the member's access. HRex wants both, so a period open at either end
 //	                     denies. A date without a time counts in UTC, to its last moment.
 //	D-05                 content that makes no sense denies this member, not the request.
-//	D-06                 Consent.patient may fail to resolve; it may not be another patient of the request.
+//	D-06                 Consent.patient may fail to resolve; it may not be another patient of the request, nor have another
+//	                     number than the patient where both have one of the same system.
 //
 // Restrictions that HRex forbids in a provision (code, class, data, nested provisions, ...) deny: to overlook them would
 // give away more than was agreed to, and no export here is cut to fit them.

@@ -21,7 +21,7 @@ const (
 type MemberConsent struct {
 	Patient string // our Patient id
 	Deny    bool   // an opt-out; else the end of one
-	// Start and End bound it: Start <= t < End. End nil is for good.
+	// Start and End bound it: Start <= t < End. End nil is for good, as a permit always is.
 	Start time.Time
 	End   *time.Time
 }
@@ -76,6 +76,9 @@ func ParseMemberConsent(consentJSON []byte) (m MemberConsent, err error) {
 	start, end := bounds(*p.Period)
 	if start == nil || p.Period.End != "" && end == nil || end != nil && !end.After(*start) {
 		return fault("Consent.provision.period", "must be dates, the end after the start")
+	}
+	if p.Type == "permit" && p.Period.End != "" {
+		return fault("Consent.provision.period.end", "must not be there in a permit; send a deny when sharing is to end")
 	}
 	return MemberConsent{Patient: fhir.PatientID(c.Patient.Reference), Deny: p.Type == "deny", Start: *start, End: end}, nil
 }

@@ -59,6 +59,9 @@ func OptedOut(list []models.OptOut, r Requester, at time.Time) (bool, Reason) {
 	var applied []models.OptOutScope
 	for _, o := range list {
 		if stands(o, at) && applies(o, r) {
+			if o.Override {
+				return true, ReasonOverride
+			}
 			applied = append(applied, o.Scope)
 		}
 	}
@@ -91,9 +94,11 @@ var scopes = []struct {
 	{models.OptOutCategory, ReasonOptOutCategory},
 }
 
-// stands reports whether an opt-out is in force. One that is revoked is so whatever the hour: clocks differ.
+// stands reports whether an opt-out is in force. One that is revoked is so whatever the hour, and one that begins with its entry has
+// begun: clocks differ.
 func stands(o models.OptOut, at time.Time) bool {
-	return o.RevokedAt == nil && !at.Before(o.Start) && (o.End == nil || at.Before(*o.End))
+	begun := !at.Before(o.Start) || !o.CreatedAt.Before(o.Start)
+	return o.RevokedAt == nil && begun && (o.End == nil || at.Before(*o.End))
 }
 
 // applies reports whether an opt-out is from this requester. Where that cannot be told, it is.
@@ -102,7 +107,8 @@ func applies(o models.OptOut, r Requester) bool {
 	case models.OptOutGlobal:
 		return true
 	case models.OptOutProvider:
-		return r.Anonymous || len(r.NPIs) == 0 || hasID(r.NPIs, o.Target) || hasID(r.Organizations, o.Target) || hasID(r.Affiliations, o.Target)
+		unknown := !o.Override && (r.Anonymous || len(r.NPIs) == 0) // an override names whom it means, which may be a payer
+		return unknown || hasID(r.NPIs, o.Target) || hasID(r.Organizations, o.Target) || hasID(r.Affiliations, o.Target)
 	case models.OptOutPurpose:
 		for _, purpose := range r.Purposes {
 			code := models.PurposeCode(purpose)

@@ -42,6 +42,8 @@ type ProviderInput struct {
 	Unreadable  bool
 	// ForeignPatient says that the attestation is about another MemberPatient of the request.
 	ForeignPatient bool
+	// SubmittedNumbers are the identifiers of the MemberPatient it came with, "system|value".
+	SubmittedNumbers []string
 }
 
 // ProviderDecision is the answer. Reason is for operators and is never disclosed.
@@ -71,7 +73,8 @@ func DecideProvider(in ProviderInput) ProviderDecision {
 	if in.Unreadable {
 		return ProviderDecision{Verdict: NoMatch, Reason: ReasonAttestationUnreadable}
 	}
-	if reason := in.Attestation.Form(in.At, in.ForeignPatient); reason != ReasonPermitted {
+	foreign := in.ForeignPatient || in.Attestation.Patient != nil && in.Attestation.Patient.isAnother(in.SubmittedNumbers)
+	if reason := in.Attestation.Form(in.At, foreign); reason != ReasonPermitted {
 		return ProviderDecision{Verdict: NoMatch, Reason: reason}
 	}
 	if in.Line.Treatment != models.TreatmentByList && signed != ReasonPermitted {

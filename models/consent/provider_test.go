@@ -126,7 +126,9 @@ func TestOptOutTime(t *testing.T) {
 	}{
 		"since a month":       {func(*models.OptOut) {}, true},
 		"from now":            {func(o *models.OptOut) { o.Start = noon }, true},
+		"from when entered":   {func(o *models.OptOut) { o.Start = noon.Add(time.Second); o.CreatedAt = o.Start }, true}, // by a clock that is ahead
 		"from soon":           {func(o *models.OptOut) { o.Start = noon.Add(time.Millisecond) }, false},
+		"from after that":     {func(o *models.OptOut) { o.Start = noon.Add(2 * time.Second); o.CreatedAt = noon.Add(time.Second) }, false},
 		"until now":           {func(o *models.OptOut) { o.End = new(noon) }, false},
 		"until soon":          {func(o *models.OptOut) { o.End = new(noon.Add(time.Millisecond)) }, true},
 		"revoked":             {func(o *models.OptOut) { o.RevokedAt = new(noon.Add(-time.Hour)) }, false},
@@ -198,6 +200,8 @@ func TestAttestation(t *testing.T) {
 		"draft":                    {"status", "draft", ReasonAttestationStatus},
 		"no status":                {"status", nil, ReasonAttestationStatus},
 		"no patient":               {"patient", nil, ReasonAttestationPatient},
+		"a patient by number":      {"patient", object{"identifier": object{"system": "urn:plan", "value": "A-100"}}, ReasonPermitted},
+		"another's number":         {"patient", object{"identifier": object{"system": "urn:plan", "value": "A-200"}}, ReasonAttestationPatient},
 		"a Group":                  {"patient", object{"reference": "Group/1"}, ReasonAttestationPatient},
 		"deny":                     {"provision/type", "deny", ReasonAttestationType},
 		"no provision":             {"provision", nil, ReasonAttestationType},
@@ -207,6 +211,8 @@ func TestAttestation(t *testing.T) {
 		"to disclose":              {"provision/action", list{object{"coding": list{object{"system": systemAction, "code": "disclose"}}}}, ReasonPermitted},
 		"undated":                  {"dateTime", nil, ReasonAttestationDate},
 		"dated tomorrow":           {"dateTime", "2026-11-24", ReasonAttestationDate},
+		"dated in a moment":        {"dateTime", "2026-11-23T12:00:20Z", ReasonPermitted},
+		"dated in a minute":        {"dateTime", "2026-11-23T12:01:00Z", ReasonAttestationDate},
 		"dated with nonsense":      {"dateTime", "yesterday", ReasonAttestationDate},
 		"no period":                {"provision/period", nil, ReasonPermitted},
 		"no end":                   {"provision/period", object{"start": "2026-01-01"}, ReasonPermitted},
@@ -229,6 +235,7 @@ func TestAttestation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			in := usualProvider(t)
+			in.SubmittedNumbers = []string{"urn:plan|A-100"}
 			in.Attestation = parsed(t, with(t, attested, tc.path, tc.value))
 			if name == "signed by a colleague" {
 				in.Subject = "" // and the data are for the doctor, whom nobody else names

@@ -2,6 +2,7 @@ package fhir
 
 import (
 	"encoding/json"
+	"slices"
 
 	"pdexbulk/models"
 )
@@ -74,33 +75,38 @@ type ProvisionAction struct {
 	CodeableConcept
 }
 
-// ParseConsent reads a Consent. The error is a models.Error of KindInvalid without content. An extension that changes the
-// meaning of the whole (modifierExtension) is refused, as R4 demands of whoever does not know it
+// ParseConsent reads a Consent. The error is a models.Error of KindInvalid without content. What changes the meaning of the whole or
+// of a part of it, a modifierExtension or implicitRules, is refused, as R4 demands of whoever does not know it
 // (https://hl7.org/fhir/R4/extensibility.html#modifierExtension).
 func ParseConsent(data []byte) (Consent, error) {
 	var c Consent
 	if err := decode(data, "Consent", &c); err != nil {
 		return Consent{}, err
 	}
-	var modifiers struct {
-		Consent   []json.RawMessage `json:"modifierExtension"`
-		Provision struct {
-			Provision []json.RawMessage `json:"modifierExtension"`
-			Actor     []struct {
-				Actor []json.RawMessage `json:"modifierExtension"`
-			} `json:"actor"`
+	type part struct {
+		Modifiers []json.RawMessage `json:"modifierExtension"`
+	}
+	var modified struct {
+		part
+		ImplicitRules string `json:"implicitRules"`
+		Policy        []part `json:"policy"`
+		Verification  []part `json:"verification"`
+		Provision     struct {
+			part
+			Actor []part `json:"actor"`
 		} `json:"provision"`
 	}
-	if err := json.Unmarshal(data, &modifiers); err != nil {
+	if err := json.Unmarshal(data, &modified); err != nil {
 		return Consent{}, shapeError("Consent", err)
 	}
-	count := len(modifiers.Consent) + len(modifiers.Provision.Provision)
-	for _, actor := range modifiers.Provision.Actor {
-		count += len(actor.Actor)
+	for _, p := range slices.Concat([]part{modified.part, modified.Provision.part}, modified.Provision.Actor, modified.Policy, modified.Verification) {
+		if len(p.Modifiers) > 0 {
+			return Consent{}, models.Errorf(models.KindInvalid, "the Consent carries a modifierExtension, which is not supported").
+				At("Consent.modifierExtension")
+		}
 	}
-	if count > 0 {
-		return Consent{}, models.Errorf(models.KindInvalid, "the Consent carries a modifierExtension, which is not supported").
-			At("Consent.modifierExtension")
+	if modified.ImplicitRules != "" {
+		return Consent{}, models.Errorf(models.KindInvalid, "the Consent follows rules that are not known here").At("Consent.implicitRules")
 	}
 	return c, nil
 }

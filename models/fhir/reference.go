@@ -1,6 +1,9 @@
 package fhir
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // PatientID returns the id of the Patient that a reference names, and "" when it names none or not a Patient. It reads
 // Patient/x, an absolute URL that ends so, either of them with /_history/v, and urn:uuid:x.
@@ -31,6 +34,27 @@ func patientID(reference []byte, urn bool) []byte {
 		return id
 	}
 	return nil
+}
+
+// NamedPatient returns the id by which a reference names a Patient, whether or not FHIR allows such an id: that of PatientID, and those of
+// #x and of x alone. It is "" when the reference names something else.
+func NamedPatient(reference string) string {
+	for _, prefix := range []string{"urn:uuid:", "#"} {
+		if id, ok := strings.CutPrefix(reference, prefix); ok {
+			return id
+		}
+	}
+	if i := strings.LastIndex(reference, "/_history/"); i >= 0 {
+		reference = reference[:i]
+	}
+	slash := strings.LastIndexByte(reference, '/')
+	if slash < 0 {
+		return reference
+	}
+	if kind := reference[:slash]; kind != "Patient" && !strings.HasSuffix(kind, "/Patient") {
+		return ""
+	}
+	return reference[slash+1:]
 }
 
 // ValidID reports whether s is a legal logical id (https://hl7.org/fhir/R4/datatypes.html#id).

@@ -26,6 +26,8 @@ type look struct {
 	g    *store.Group
 	mode consent.StoreMode
 	at   time.Time
+	// requester has the identifiers of the organisation the Group was made for.
+	requester []string
 }
 
 // checks decide, by the profile of the Group, what may leave of each entry's data. The answers come in the order of the entries.
@@ -44,14 +46,18 @@ func Members(view *store.Snapshot, g *store.Group, entries []store.RosterEntry, 
 	if check == nil {
 		return nil, models.Errorf(models.KindForbidden, "this kind of Group is not exported")
 	}
-	if g.ExpiresAt != nil && !at.Before(*g.ExpiresAt) {
+	requester, same, err := view.Requester(g)
+	if err != nil {
+		return nil, err
+	}
+	if !same || g.ExpiresAt != nil && !at.Before(*g.ExpiresAt) {
 		none := make([]Access, len(entries))
 		for i := range none {
 			none[i].Withheld = true
 		}
 		return none, nil
 	}
-	return check(look{view, g, mode, at}, entries)
+	return check(look{view, g, mode, at, requester}, entries)
 }
 
 func ids(entries []store.RosterEntry) []uuid.UUID {
@@ -65,15 +71,11 @@ func ids(entries []store.RosterEntry) []uuid.UUID {
 // payer holds each member against the consent they were matched under, and against what they or their requester said since (PDex
 // 2.2.0, 156 and 167). Members who have opted out of sharing with that payer are kept back whatever they consented to.
 func payer(l look, entries []store.RosterEntry) ([]Access, error) {
-	requester, err := l.view.Requester(l.g)
-	if err != nil {
-		return nil, err
-	}
 	matched, err := l.view.MatchedAt(l.g)
 	if err != nil {
 		return nil, err
 	}
-	said, err := l.view.Standing(ids(entries), requester, l.at)
+	said, err := l.view.Standing(ids(entries), l.requester, l.at)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +89,7 @@ func payer(l look, entries []store.RosterEntry) ([]Access, error) {
 		standing := consent.Standing{Override: s.Override, Revoked: s.Revoked(matched), Current: s.Current}
 		grant := consent.Grant{Policy: m.Policy, Start: m.ConsentStart, End: m.ConsentEnd}
 		policy, _ := consent.Recheck(grant, standing, l.mode, l.at)
-		optedOut, _ := consent.PayerOptedOut(optOuts[m.Member], requester, l.at)
+		optedOut, _ := consent.PayerOptedOut(optOuts[m.Member], l.requester, l.at)
 		out[i].Withheld = policy == "" || optedOut
 		if policy != consent.PolicySensitive {
 			out[i].Without = models.ClassSensitive

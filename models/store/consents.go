@@ -15,8 +15,9 @@ import (
 type Consent struct {
 	ID           uuid.UUID
 	Member       uuid.UUID
-	PatientID    string // our Patient id; read only
-	Requester    string // the organisation that submitted it, "system|value", see models.CanonicalOrganization
+	PatientID    string   // our Patient id; read only
+	Requester    string   // the organisation that submitted it, "system|value", see models.CanonicalOrganization
+	Requesters   []string // all its identifiers; write only
 	ClientID     string
 	JobID        string
 	Idx          int32
@@ -26,6 +27,7 @@ type Consent struct {
 	Start, End   *time.Time
 	Given        *time.Time // see consent.Consent; write only
 	SubmittedAt  time.Time
+	SettledAt    time.Time  // when it was decided on; write only
 	ClosedAt     *time.Time // when it was superseded, revoked or refused
 	RevokedAt    *time.Time
 	RevokedBy    string
@@ -53,59 +55,67 @@ func saveConsents(ctx context.Context, tx pgx.Tx, list []Consent) error {
 		return nil
 	}
 	requester := list[0].Requester
-	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 11))`, requester); err != nil {
+	requesters := distinct(append(canonical(list[0].Requesters), requester))
+	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(h) FROM (SELECT DISTINCT hashtextextended(r, 11) AS h FROM unnest($1::text[]) AS r ORDER BY h) k`, requesters)
+	if err != nil {
 		return fmt.Errorf("lock the requester's consents: %w", err)
 	}
 	var rows consentRows
 	for _, c := range list {
 		rows.add(c)
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO consents AS c (id, member_id, requester, client_id, job_id, idx, state, reason, policy, starts_at, ends_at,
-			given_at, submitted_at, closed_at, revoked_at, revoked_by, document)
-		SELECT DISTINCT ON (id) id, member_id, $3, $1, $2, idx, state, reason, policy, starts_at, ends_at, given_at, submitted_at, closed_at, revoked_at, revoked_by, document
+	_, err = tx.Exec(ctx, `INSERT INTO consents AS c (id, member_id, requester, requesters, client_id, job_id, idx, state, reason, policy, starts_at, ends_at,
+			given_at, submitted_at, settled_at, closed_at, revoked_at, revoked_by, document)
+		SELECT DISTINCT ON (id) id, member_id, $3, $19::text[], $1, $2, idx, state, reason, policy, starts_at, ends_at, given_at, submitted_at, settled_at, closed_at, revoked_at, revoked_by, document
 		FROM unnest($4::uuid[], $5::uuid[], $6::int[], $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
-			$13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::text[], $17::text[])
-			AS n(id, member_id, idx, state, reason, policy, starts_at, ends_at, given_at, submitted_at, closed_at, revoked_at, revoked_by, document)
+			$13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::text[], $17::text[], $18::timestamptz[])
+			AS n(id, member_id, idx, state, reason, policy, starts_at, ends_at, given_at, submitted_at, closed_at, revoked_at, revoked_by, document, settled_at)
 		ORDER BY id, idx DESC
-		ON CONFLICT (id) DO UPDATE SET client_id = excluded.client_id, job_id = excluded.job_id, idx = excluded.idx, state = excluded.state,
+		ON CONFLICT (id) DO UPDATE SET requesters = excluded.requesters, client_id = excluded.client_id, job_id = excluded.job_id, idx = excluded.idx, state = excluded.state,
 			reason = excluded.reason, policy = excluded.policy, starts_at = excluded.starts_at, ends_at = excluded.ends_at,
-			given_at = excluded.given_at, submitted_at = excluded.submitted_at, closed_at = excluded.closed_at, revoked_at = excluded.revoked_at, revoked_by = excluded.revoked_by
+			given_at = excluded.given_at, submitted_at = excluded.submitted_at, settled_at = excluded.settled_at, closed_at = excluded.closed_at, revoked_at = excluded.revoked_at, revoked_by = excluded.revoked_by
 		WHERE c.state <> 'revoked' AND (c.submitted_at, c.job_id, c.idx) < (excluded.submitted_at, excluded.job_id, excluded.idx)`,
 		list[0].ClientID, list[0].JobID, requester, rows.ids, rows.members, rows.idx, rows.states, rows.reasons, rows.policies, rows.starts, rows.ends, rows.given,
-		rows.submitted, rows.closed, rows.revoked, rows.by, rows.documents)
+		rows.submitted, rows.closed, rows.revoked, rows.by, rows.documents, rows.settled, requesters)
 	if err != nil {
 		return fmt.Errorf("insert consents: %w", err)
 	}
 	_, err = tx.Exec(ctx, `UPDATE consents c SET state = 'revoked', revoked_at = w.at, revoked_by = w.by, closed_at = coalesce(c.closed_at, w.at)
 		FROM (SELECT DISTINCT ON (member_id) member_id, revoked_at AS at, revoked_by AS by, submitted_at FROM consents
-			WHERE member_id = ANY($2) AND requester = $1 AND state = 'revoked' ORDER BY member_id, revoked_at DESC) w
-		WHERE c.member_id = w.member_id AND c.requester = $1 AND c.state IN ('active', 'superseded') AND c.submitted_at <= w.submitted_at`,
-		requester, rows.members)
+			WHERE member_id = ANY($2) AND `+ofRequester("", "$1")+` AND state = 'revoked' ORDER BY member_id, revoked_at DESC) w
+		WHERE c.member_id = w.member_id AND `+ofRequester("c.", "$1")+` AND c.state IN ('active', 'superseded') AND c.submitted_at <= w.submitted_at`,
+		requesters, rows.members)
 	if err != nil {
 		return fmt.Errorf("revoke earlier consents: %w", err)
 	}
 	_, err = tx.Exec(ctx, `UPDATE consents c SET state = 'superseded', closed_at = n.submitted_at
 		FROM (SELECT DISTINCT ON (member_id) id, member_id, submitted_at FROM consents
-			WHERE member_id = ANY($2) AND requester = $1 AND state = 'active' ORDER BY member_id, submitted_at DESC, job_id DESC, idx DESC) n
-		WHERE c.member_id = n.member_id AND c.requester = $1 AND c.state = 'active' AND c.id <> n.id`, requester, rows.members)
+			WHERE member_id = ANY($2) AND `+ofRequester("", "$1")+` AND state = 'active' ORDER BY member_id, submitted_at DESC, job_id DESC, idx DESC) n
+		WHERE c.member_id = n.member_id AND `+ofRequester("c.", "$1")+` AND c.state = 'active' AND c.id <> n.id`, requesters, rows.members)
 	if err != nil {
 		return fmt.Errorf("close earlier consents: %w", err)
 	}
 	return nil
 }
 
+// ofRequester is the condition that a consent was submitted by the organisation with the identifiers that a parameter lists.
+func ofRequester(table, ids string) string {
+	return "(" + table + "requester = ANY(" + ids + "::text[]) OR " + table + "requesters && " + ids + "::text[])"
+}
+
 // consentRows are consents column by column.
 type consentRows struct {
-	ids, members                                    []uuid.UUID
-	idx                                             []int32
-	states, reasons, policies, by, documents        []string
-	starts, ends, given, submitted, closed, revoked []*time.Time
+	ids, members                                             []uuid.UUID
+	idx                                                      []int32
+	states, reasons, policies, by, documents                 []string
+	starts, ends, given, submitted, settled, closed, revoked []*time.Time
 }
 
 func (r *consentRows) add(c Consent) {
 	r.ids, r.members, r.idx = append(r.ids, c.ID), append(r.members, c.Member), append(r.idx, c.Idx)
 	r.states, r.reasons, r.policies = append(r.states, string(c.State)), append(r.reasons, c.Reason), append(r.policies, c.Policy)
 	r.starts, r.ends, r.given = append(r.starts, c.Start), append(r.ends, c.End), append(r.given, c.Given)
+	r.settled = append(r.settled, &c.SettledAt)
 	r.submitted, r.closed, r.revoked = append(r.submitted, &c.SubmittedAt), append(r.closed, c.ClosedAt), append(r.revoked, c.RevokedAt)
 	r.by, r.documents = append(r.by, c.RevokedBy), append(r.documents, c.Document)
 }
@@ -127,7 +137,7 @@ func (s Standing) Revoked(matched time.Time) bool {
 
 // A member has few consents, and all that the requester submitted are read by their index. Conditions in WHERE on the state, or on having
 // been revoked, would let Postgres take an index of everybody's that are so, for each member, as long as it believes them to be few.
-const standingSQL = `SELECT k.id, o.said, c.revoked, coalesce(c.policy, ''), c.starts_at, c.ends_at
+var standingSQL = `SELECT k.id, o.said, c.revoked, coalesce(c.policy, ''), c.starts_at, c.ends_at
 	FROM unnest($1::uuid[]) AS k(id)
 	CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM consent_overrides o WHERE o.member_id = k.id AND o.revoked_at IS NULL
 		AND o.starts_at <= greatest($3, o.created_at) AND (o.ends_at IS NULL OR o.ends_at > $3) AND (o.requester = '' OR o.requester = ANY($2))) AS said) o
@@ -135,7 +145,7 @@ const standingSQL = `SELECT k.id, o.said, c.revoked, coalesce(c.policy, ''), c.s
 			(array_agg(policy ORDER BY submitted_at DESC, job_id DESC, idx DESC) FILTER (WHERE state = 'active'))[1] AS policy,
 			(array_agg(starts_at ORDER BY submitted_at DESC, job_id DESC, idx DESC) FILTER (WHERE state = 'active'))[1] AS starts_at,
 			(array_agg(ends_at ORDER BY submitted_at DESC, job_id DESC, idx DESC) FILTER (WHERE state = 'active'))[1] AS ends_at
-		FROM consents WHERE member_id = k.id AND requester = ANY($2)) c
+		FROM consents WHERE member_id = k.id AND ` + ofRequester("", "$2") + `) c
 	WHERE o.said OR c.revoked IS NOT NULL OR c.policy IS NOT NULL`
 
 type queryer interface {

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -41,4 +42,42 @@ func TestStandingReadsOwnConsents(t *testing.T) {
 			SELECT gen_random_uuid(), id, $2, 'client', $3, n, CASE WHEN n % 10 > 0 THEN 'active' ELSE 'revoked' END, '', 'regular', $4, $4,
 			CASE WHEN n % 10 = 0 THEN $4::timestamptz END, '' FROM unnest($1::uuid[]) WITH ORDINALITY AS k(id, n)`, members, requester, models.NewID(), noon)
 	}
+}
+
+// One payer is known by several numbers, and not each of its clients by all of them: what was said to one is said to the others.
+func TestStandingOfOneWithSeveralNumbers(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	m := hold(t, s, "a")[0]
+	start, end := noon.AddDate(0, -1, 0), noon.AddDate(1, 0, 0)
+	const npi, tax, other = "http://hl7.org/fhir/sid/us-npi|1982947230", "urn:oid:2.16.840.1.113883.4.4|12-3456789", "urn:another|1"
+	submit := func(at time.Time, state store.ConsentState, requesters ...string) {
+		job := newMatch(t, s, 1)
+		c := store.Consent{
+			ID: uuid.New(), Member: m, Requester: requesters[0], Requesters: requesters, ClientID: "client", JobID: job.ID, State: state, Policy: "regular",
+			Start: &start, End: &end, Given: &start, SubmittedAt: at, SettledAt: at,
+		}
+		if state == store.ConsentRevoked {
+			c.RevokedAt, c.ClosedAt, c.Policy = &at, &at, ""
+		}
+		require.NoError(t, s.SaveOutcomes(t.Context(), job.ID, 0, []store.Outcome{{Outcome: store.OutcomeConstrained, Member: &m}}, c))
+	}
+	standing := func(requester ...string) store.Standing {
+		said, err := s.Standing(t.Context(), []uuid.UUID{m}, requester, noon)
+		require.NoError(t, err)
+		return said[m]
+	}
+	submit(noon, store.ConsentActive, tax)
+	submit(noon.Add(time.Minute), store.ConsentActive, npi, tax)
+	require.Equal(t, 1, count(t, s, "consents WHERE state = 'active'"))
+	require.NotNil(t, standing(tax).Current)
+	submit(noon.Add(time.Hour), store.ConsentRevoked, npi, tax)
+	for _, known := range [][]string{{npi, tax}, {tax}, {npi}, {other, tax}} {
+		said := standing(known...)
+		require.Nil(t, said.Current, known)
+		require.NotNil(t, said.RevokedAt, known)
+		require.True(t, said.Revoked(noon), known)
+	}
+	require.Equal(t, store.Standing{}, standing(other))
+	require.Equal(t, 0, count(t, s, "consents WHERE state = 'active'"))
 }

@@ -1,4 +1,4 @@
 package store
 
 // StandingSQL is for looking at what Postgres does with it.
-const StandingSQL = standingSQL
+var StandingSQL = standingSQL

@@ -3,11 +3,13 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"pdexbulk/models"
 )
@@ -16,8 +18,10 @@ import (
 type GroupFilter struct {
 	ClientID string    // the owner, always
 	At       time.Time // Groups that have expired by then are not found
-	IDs      [][]string
-	Profiles [][]string
+	// Organization has the identifiers of whom the owner acts for: Groups that were made for another organisation are not found.
+	Organization []string
+	IDs          [][]string
+	Profiles     [][]string
 	// Identifiers are those that Groups have: by the Group's own id, or by what an attribution list has.
 	Identifiers []GroupIdentifiers
 	// Requesters are organisation identifiers, "system|value": the Group was made for one of them.
@@ -39,6 +43,7 @@ type GroupIdentifiers struct {
 func (s *Store) Groups(ctx context.Context, f GroupFilter, limit int) (page []Group, total int64, err error) {
 	search := func(q *bun.SelectQuery) *bun.SelectQuery {
 		q = q.Where("g.client_id = ?", f.ClientID).Where("(g.expires_at IS NULL OR g.expires_at > ?)", f.At)
+		q = q.Where("(g.profile = ? OR g.organizations = '{}' OR g.organizations && ?)", models.AttributionGroupProfile, pgdialect.Array(models.Spellings(f.Organization)))
 		for _, any := range f.IDs {
 			q = q.Where("g.id IN (?)", orNone(any))
 		}
@@ -144,21 +149,36 @@ func orNone(list []string) any {
 }
 
 // Requester are the identifiers, "system|value", of the organisation a Group was made for: those it had then, and those its
-// client has now.
-func (v *Snapshot) Requester(g *Group) ([]string, error) {
+// client has now. same is false when the client acts for another organisation now: the Group was not made for that.
+func (v *Snapshot) Requester(g *Group) (ids []string, same bool, err error) {
 	return requester(v.ctx, v.tx, g)
 }
 
-func requester(ctx context.Context, q queryer, g *Group) ([]string, error) {
-	rows, err := q.Query(ctx, `SELECT unnest($2::text[]) UNION SELECT unnest(organization_ids) FROM clients WHERE id = $1`, g.ClientID, g.Organizations)
+func requester(ctx context.Context, q queryer, g *Group) (ids []string, same bool, err error) {
+	rows, err := q.Query(ctx, `SELECT unnest(organization_ids), true FROM clients WHERE id = $1 UNION ALL SELECT '', false FROM clients WHERE id = $1`, g.ClientID)
 	if err != nil {
-		return nil, fmt.Errorf("select the requester: %w", err)
+		return nil, false, fmt.Errorf("select the requester: %w", err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	known := false
+	var id string
+	var named bool
+	_, err = pgx.ForEachRow(rows, []any{&id, &named}, func() error {
+		known = true
+		if named {
+			ids = append(ids, id)
+		}
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("read the requester: %w", err)
+		return nil, false, fmt.Errorf("read the requester: %w", err)
 	}
-	return ids, nil
+	return distinct(slices.Concat(g.Organizations, ids)), !known || g.For(ids), nil
+}
+
+// For reports whether a Group was made for the organisation with the given identifiers. An attribution list is for whoever its client is
+// now, and of a Group that does not say nobody can tell.
+func (g *Group) For(organization []string) bool {
+	return g.Profile == models.AttributionGroupProfile || len(g.Organizations) == 0 || models.SameOrganization(g.Organizations, organization)
 }
 
 // MatchedAt is when the match that made a Group was asked for: what is said of its members from then on may be unknown to it.

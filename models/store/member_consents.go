@@ -24,12 +24,14 @@ type MemberConsent struct {
 }
 
 // AddMemberConsent stores a Consent and what follows from it, together: it takes the place of the member's active one, ends their
-// opt-outs from everything, and enters the given one, which is nil for a Consent that permits. Opt-outs from single providers,
-// purposes, payers or categories were said apart and stay. KindNotFound when the member's Patient is not held.
+// opt-outs from everything, and enters the given one, which is nil for a Consent that permits. One that denies ends only those
+// that it covers from now on, so that nobody is opted in by it. Opt-outs from single providers, purposes, payers or categories
+// were said apart and stay. KindNotFound when the member's Patient is not held.
 func (s *Store) AddMemberConsent(ctx context.Context, c MemberConsent, deny *models.OptOut) error {
 	why := models.RevokedByPermit
+	var from, until *time.Time // of what ends; nil are without bound
 	if deny != nil {
-		why = models.RevokedByAnother
+		why, from, until = models.RevokedByAnother, new(millis(deny.Start)), deny.End
 		if err := deny.Validate(); err != nil {
 			return err
 		}
@@ -52,8 +54,9 @@ func (s *Store) AddMemberConsent(ctx context.Context, c MemberConsent, deny *mod
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE opt_outs SET revoked_at = $2, revoked_by = $3, revoked_why = $4 WHERE member_id = $1 AND scope = 'global' AND revoked_at IS NULL`,
-			c.Member, c.CreatedAt, "client:"+c.ClientID, why)
+		_, err = tx.Exec(ctx, `UPDATE opt_outs SET revoked_at = $2, revoked_by = $3, revoked_why = $4 WHERE member_id = $1 AND scope = 'global' AND revoked_at IS NULL
+			AND greatest(starts_at, $2) >= coalesce($5, '-infinity'::timestamptz) AND ends_at <= coalesce($6, 'infinity'::timestamptz)`,
+			c.Member, c.CreatedAt, "client:"+c.ClientID, why, from, until)
 		if err != nil || deny == nil {
 			return err
 		}

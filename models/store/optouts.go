@@ -20,9 +20,14 @@ const optOutColumns = `o.id, o.member_id, o.scope, o.target, o.reason, o.starts_
 	o.created_at, o.revoked_at, o.revoked_by, o.revoked_why`
 
 func scanOptOut(row pgx.CollectableRow) (o models.OptOut, err error) {
-	err = row.Scan(&o.ID, &o.Member, &o.Scope, &o.Target, &o.Reason, &o.Start, &o.End, &o.Source, &o.CreatedBy,
-		&o.CreatedAt, &o.RevokedAt, &o.RevokedBy, &o.RevokedWhy)
+	err = row.Scan(columnsOf(&o)...)
 	return o, err
+}
+
+func columnsOf(o *models.OptOut) []any {
+	return []any{
+		&o.ID, &o.Member, &o.Scope, &o.Target, &o.Reason, &o.Start, &o.End, &o.Source, &o.CreatedBy, &o.CreatedAt, &o.RevokedAt, &o.RevokedBy, &o.RevokedWhy,
+	}
 }
 
 func (s *Store) optOuts(ctx context.Context, sql string, args ...any) ([]models.OptOut, error) {
@@ -58,7 +63,8 @@ func (s *Store) CreateOptOut(ctx context.Context, o models.OptOut) (stored model
 		}
 		if len(same) > 0 {
 			stored = same[0]
-			if stored.Member != o.Member || stored.Scope != o.Scope || stored.Target != o.Target || stored.Reason != o.Reason {
+			sameStart := o.Start.Equal(millis(o.CreatedAt)) || o.Start.Equal(stored.Start) // without a start it is the moment of the request
+			if stored.Member != o.Member || stored.Scope != o.Scope || stored.Target != o.Target || stored.Reason != o.Reason || !sameStart || !sameEnd(stored.End, o.End) {
 				return models.Errorf(models.KindConflict, "this Idempotency-Key was used for another opt-out").At("Idempotency-Key")
 			}
 			return nil
@@ -82,6 +88,10 @@ func (s *Store) CreateOptOut(ctx context.Context, o models.OptOut) (stored model
 		return o, false, fmt.Errorf("enter opt-out: %w", err)
 	}
 	return stored, created, nil
+}
+
+func sameEnd(a, b *time.Time) bool {
+	return a == nil && b == nil || a != nil && b != nil && a.Truncate(time.Microsecond).Equal(b.Truncate(time.Microsecond))
 }
 
 // present checks that a member's Patient is held.
@@ -152,10 +162,7 @@ func (s *Store) EachOptOut(ctx context.Context, scope models.OptOutScope, at tim
 	}
 	var o models.OptOut
 	var patient string
-	_, err = pgx.ForEachRow(rows, []any{
-		&o.ID, &o.Member, &o.Scope, &o.Target, &o.Reason, &o.Start, &o.End, &o.Source, &o.CreatedBy,
-		&o.CreatedAt, &o.RevokedAt, &o.RevokedBy, &o.RevokedWhy, &patient,
-	}, func() error { return fn(o, patient) })
+	_, err = pgx.ForEachRow(rows, append(columnsOf(&o), &patient), func() error { return fn(o, patient) })
 	if err != nil {
 		return fmt.Errorf("read opt-outs: %w", err)
 	}
@@ -171,7 +178,8 @@ func (s *Store) CountOptOuts(ctx context.Context, scope models.OptOutScope, at t
 	return n, nil
 }
 
-// OptOutsOf returns the opt-outs of members that are not revoked, in one query. Whether they stand at a moment is for who decides.
+// OptOutsOf returns the opt-outs of members that are not revoked, in one query, with the overrides by which they told the plan not to
+// share. Whether they stand at a moment is for who decides.
 func (s *Store) OptOutsOf(ctx context.Context, members []uuid.UUID) (map[uuid.UUID][]models.OptOut, error) {
 	return optOutsOf(ctx, s.Pool, members)
 }
@@ -182,11 +190,20 @@ func (v *Snapshot) OptOutsOf(members []uuid.UUID) (map[uuid.UUID][]models.OptOut
 }
 
 func optOutsOf(ctx context.Context, q querier, members []uuid.UUID) (map[uuid.UUID][]models.OptOut, error) {
-	rows, err := q.Query(ctx, `SELECT `+optOutColumns+` FROM unnest($1::uuid[]) AS k(id) JOIN opt_outs o ON o.member_id = k.id WHERE o.revoked_at IS NULL`, members)
+	rows, err := q.Query(ctx, `SELECT `+optOutColumns+`, false FROM unnest($1::uuid[]) AS k(id) JOIN opt_outs o ON o.member_id = k.id WHERE o.revoked_at IS NULL
+		UNION ALL SELECT o.id, o.member_id, CASE o.requester WHEN '' THEN 'global' ELSE 'provider-specific' END, o.requester, 'member-choice', o.starts_at, o.ends_at,
+			'admin', o.created_by, o.created_at, NULL, '', '', true
+		FROM unnest($1::uuid[]) AS k(id) JOIN consent_overrides o ON o.member_id = k.id WHERE o.revoked_at IS NULL`, members)
 	if err != nil {
 		return nil, fmt.Errorf("select opt-outs: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, scanOptOut)
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o models.OptOut, err error) {
+		err = row.Scan(append(columnsOf(&o), &o.Override)...)
+		if o.Override {
+			o.Target = models.CanonicalID(o.Target)
+		}
+		return o, err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read opt-outs: %w", err)
 	}

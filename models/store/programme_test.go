@@ -54,6 +54,22 @@ func TestOptOuts(t *testing.T) {
 	repeat.ID = first.ID
 	_, _, err = s.CreateOptOut(ctx, repeat)
 	require.Equal(t, models.KindConflict, models.KindOf(err), "the key stands for another")
+	for _, change := range []func(*models.OptOut){
+		func(o *models.OptOut) { o.End = new(noon.Add(time.Hour)) },
+		func(o *models.OptOut) { o.Start = noon.Add(-time.Hour) },
+	} {
+		other := newOptOut(m[0], models.OptOutProvider, doctorNPI)
+		other.ID = first.ID
+		change(&other)
+		_, _, err = s.CreateOptOut(ctx, other)
+		require.Equal(t, models.KindConflict, models.KindOf(err), "or for another time")
+	}
+	late := newOptOut(m[0], models.OptOutProvider, doctorNPI)
+	late.ID, late.Start, late.CreatedAt = first.ID, noon.Add(time.Minute), noon.Add(time.Minute)
+	same, created, err := s.CreateOptOut(ctx, late)
+	require.NoError(t, err)
+	require.False(t, created)
+	require.Equal(t, first, same, "sent again, without a start")
 
 	_, _, err = s.CreateOptOut(ctx, newOptOut(models.MemberID("nobody"), models.OptOutGlobal, ""))
 	require.Equal(t, models.KindNotFound, models.KindOf(err))

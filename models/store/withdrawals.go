@@ -13,16 +13,17 @@ import (
 
 // withdrawals select, by the profile of the Group that was exported, the members of whom it was said since $2 that their data may
 // not be had at $3: all of it, or what is sensitive. Each part reads an index that begins at $2, so the cost is that of what was
-// said lately, not of the Group. $1 is the Group, $4 whom it was made for.
+// said lately, not of the Group. $1 is the Group, $4 whom it was made for. What was taken back counts as Standing.Revoked has it.
 var withdrawals = map[string]string{
 	models.MatchGroupProfile: `
-		SELECT member_id, true AS whole FROM consent_overrides
-			WHERE revoked_at IS NULL AND greatest(created_at, starts_at) > $2 AND starts_at <= greatest($3, created_at) AND (ends_at IS NULL OR ends_at > $3)
+		SELECT member_id, true AS whole FROM consent_overrides o WHERE ` + lateOverride + `
 			  AND (requester = '' OR requester = ANY($4))
-		UNION ALL SELECT member_id, true FROM consents WHERE revoked_at > $2 AND requester = ANY($4)
-		UNION ALL SELECT member_id, true FROM consents WHERE state = 'active' AND ends_at > $2 AND ends_at <= $3 AND requester = ANY($4)
+		UNION ALL SELECT member_id, true FROM consents c WHERE revoked_at > $2 AND ` + ofRequester("c.", "$4") + `
+			AND (greatest(revoked_at, given_at) >= (SELECT coalesce(j.created_at, g.created_at) FROM groups g LEFT JOIN jobs j ON j.id = g.job_id WHERE g.id = $1)
+				OR NOT EXISTS (SELECT FROM consents a WHERE a.member_id = c.member_id AND a.state = 'active' AND ` + ofRequester("a.", "$4") + `))
+		UNION ALL SELECT member_id, true FROM consents WHERE state = 'active' AND ends_at > $2 AND ends_at <= $3 AND ` + ofRequester("", "$4") + `
 		UNION ALL SELECT member_id, starts_at > $3 OR ends_at <= $3 FROM consents
-			WHERE state = 'active' AND submitted_at > $2 AND requester = ANY($4) AND (policy = 'regular' OR starts_at > $3 OR ends_at <= $3)
+			WHERE state = 'active' AND settled_at > $2 AND ` + ofRequester("", "$4") + ` AND (policy = 'regular' OR starts_at > $3 OR ends_at <= $3)
 		UNION ALL SELECT member_id, true FROM opt_outs o WHERE scope = 'payer-specific' AND ` + lateOptOut + `
 			AND (target = ANY($4) OR '` + models.NPISystem + `|' || target = ANY($4))
 		UNION ALL SELECT member_id, true FROM group_members WHERE group_id = $1 AND consent_end > $2 AND consent_end <= $3`,
@@ -49,8 +50,11 @@ var rosters = map[string]string{
 // lateOptOut selects the opt-outs that stand at $3 and did not at $2.
 const lateOptOut = `o.revoked_at IS NULL AND greatest(o.created_at, o.starts_at) > $2 AND o.starts_at <= greatest($3, o.created_at) AND o.ends_at > $3`
 
+// lateOverride is lateOptOut for overrides.
+const lateOverride = `o.revoked_at IS NULL AND greatest(o.created_at, o.starts_at) > $2 AND o.starts_at <= greatest($3, o.created_at) AND (o.ends_at IS NULL OR o.ends_at > $3)`
+
 // LateOptOuts returns the members in a file of the export of a provider's Group, or with nil in any of them, who have opted out since it
-// was written of something less than all, and of whom it may hold data.
+// was written of something less than all, or told the plan not to share, and of whom it may hold data.
 func (s *Store) LateOptOuts(ctx context.Context, job *models.Job, groupID string, f *models.JobFile, at time.Time) ([]uuid.UUID, error) {
 	lo, hi, err := s.span(ctx, job.ID, f)
 	if err != nil {
@@ -65,9 +69,11 @@ func (s *Store) LateOptOutsOf(ctx context.Context, job *models.Job, groupID stri
 }
 
 func (s *Store) lateOptOuts(ctx context.Context, job *models.Job, groupID string, lo, hi uuid.UUID, at time.Time) ([]uuid.UUID, error) {
-	rows, err := s.Pool.Query(ctx, `SELECT DISTINCT m.member_id FROM opt_outs o JOIN group_members m ON m.group_id = $1 AND m.member_id = o.member_id
+	rows, err := s.Pool.Query(ctx, `WITH said AS (SELECT member_id FROM opt_outs o WHERE o.scope <> 'global' AND `+lateOptOut+`
+			UNION ALL SELECT member_id FROM consent_overrides o WHERE `+lateOverride+`)
+		SELECT DISTINCT m.member_id FROM said o JOIN group_members m ON m.group_id = $1 AND m.member_id = o.member_id
 		JOIN groups g ON g.id = m.group_id AND g.profile = ANY($7)
-		WHERE o.scope <> 'global' AND `+lateOptOut+` AND m.member_id BETWEEN $4 AND $5
+		WHERE m.member_id BETWEEN $4 AND $5
 		  AND NOT EXISTS (SELECT FROM export_withheld w WHERE w.job_id = $6 AND w.member_id = m.member_id AND w.whole)
 		ORDER BY m.member_id`, groupID, job.TransactionTime.Add(-lateness), at, lo, hi, job.ID,
 		[]string{models.ProviderGroupProfile, models.AttributionGroupProfile})
@@ -116,9 +122,9 @@ func (s *Store) withdrawn(ctx context.Context, job *models.Job, groupID string, 
 	if !known {
 		return true, nil
 	}
-	ids, err := requester(ctx, s.Pool, g)
-	if err != nil {
-		return false, err
+	ids, same, err := requester(ctx, s.Pool, g)
+	if err != nil || !same {
+		return true, err
 	}
 	var found bool
 	err = s.Pool.QueryRow(ctx, `WITH said AS (`+said+`)
