@@ -378,7 +378,7 @@ func TestPatientGone(t *testing.T) {
 	require.Len(t, lines["Patient"], 1)
 	require.Len(t, lines["Condition"], 1)
 	require.Contains(t, lines["Condition"][0], "our-1")
-	require.EqualValues(t, 1, job.Accounting.WithheldResources)
+	require.EqualValues(t, 2, job.Accounting.WithheldResources, "the Condition and the Coverage")
 	_, _, lines = b.export(models.OpDataExport, models.ExportParams{GroupID: group, Since: &since})
 	require.Contains(t, lines["deleted"][0], `"Patient/our-0"`)
 }
