@@ -73,8 +73,11 @@ var prefixes = map[string]bool{
 
 func isPrefix(name string) bool { return prefixes[name] }
 
-// isSyllable reports whether a name may be the first half of one that is written in two words.
-func isSyllable(name string) bool { return len(name) <= 4 && isWhole(name) && !isCommon(name) }
+// isSyllable reports whether a name may be half of one that is written in two words, as Chinese and Korean ones are: Mei, but not Aiko.
+func isSyllable(name string) bool {
+	vowels := strings.FieldsFunc(name, func(r rune) bool { return !strings.ContainsRune("aeiouy", r) })
+	return len(name) <= 5 && isWhole(name) && len(vowels) == 1 && !isCommon(name)
+}
 
 // isCommon reports whether one in ten thousand people or more has the given name.
 func isCommon(name string) bool { return bearers()[name] >= 1000 }
