@@ -125,7 +125,7 @@ func distortMissing(r *rng, s *submission) bool {
 	} else {
 		s.subscriberID = ""
 	}
-	s.middle, s.phone, s.email = "", "", ""
+	s.phone, s.email = "", ""
 	if r.chance(500) {
 		s.address = nil
 	}

@@ -66,9 +66,8 @@ func isShared(short, name string) bool {
 
 // prefixes are given names that brothers and sisters have in common, and are told apart by the next: Maria Elena and Maria Teresa.
 var prefixes = map[string]bool{
-	"abd": true, "abdel": true, "abdul": true, "ana": true, "jean": true, "jose": true, "juan": true, "ma": true, "maria": true, "marie": true, "mary": true,
-	"md": true, "mohamad": true, "mohamed": true, "mohammad": true, "mohammed": true, "mohd": true, "muhamad": true, "muhammad": true, "muhammed": true,
-	"nur": true, "sai": true, "siti": true, "sri": true,
+	"abd": true, "abdel": true, "abdul": true, "ma": true, "maria": true, "md": true, "mohamad": true, "mohamed": true, "mohammad": true, "mohammed": true,
+	"mohd": true, "muhamad": true, "muhammad": true, "muhammed": true, "nur": true, "sai": true, "siti": true, "sri": true,
 }
 
 func isPrefix(name string) bool { return prefixes[name] }
