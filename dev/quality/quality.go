@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
@@ -69,18 +70,18 @@ func (s *set) prepare() {
 	s.model.Today = int32(anchor.Unix() / 86400)
 }
 
-// trainOn is how many members are compared with those near them, to learn the weights.
-const trainOn = 2000
+// trainOn is how many members are compared with those near them, to learn the weights, as by the worker.
+const trainOn = 5000
 
 func (s *set) train() *match.Model {
 	var t match.Trainer
-	step := max(1, len(s.people)/trainOn)
 	for i := range s.people {
+		t.Count(&s.people[i])
+	}
+	// Members who follow each other on the roster are of one family at times.
+	order := rand.New(rand.NewPCG(1, 1)).Perm(len(s.people))
+	for _, i := range order[:min(trainOn, len(order))] {
 		p := &s.people[i]
-		t.Count(p)
-		if i%step != 0 {
-			continue
-		}
 		t.Stranger(p)
 		for _, c := range s.candidates(p) {
 			if indexOf(c.Member) != i {

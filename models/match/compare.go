@@ -22,6 +22,7 @@ type comparison struct {
 	verified   bool // the member id that agrees is one person's for certain
 	multiple   bool // one of them is known to be a twin
 	crossed    bool // the given name of one is the family name of the other, and the other names are others
+	half       bool // a given name may be half of one that brothers or sisters have the other half of, see givenAgreement
 	prefixed   bool // the given name that agrees is one that brothers or sisters share, and the next one, which one of them has, does not
 }
 
@@ -98,6 +99,7 @@ func (md *Model) compareNames(p, m *Person, c *comparison) {
 	c.found[Given] = Finding{given.first, given.bits, given.twin, given.twin}
 	c.found[Family] = family
 	c.set(md, Middle, given.middle)
+	c.half = given.half
 	c.prefixed = given.first == Exact && isPrefix(given.a) && given.middle != Exact && given.middle != Initial && (hasMore(p.Givens) || hasMore(m.Givens))
 	c.personal(Middle)
 }

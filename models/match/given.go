@@ -11,6 +11,7 @@ import (
 type givenAgreement struct {
 	first, middle Level
 	a, b          string // the words by which the first agree or nearly do
+	half          bool   // one may be half of the other, and of a brother's or sister's: Mei of Mei Ling, and of Mei Hua
 	bits, twin    float64
 }
 
@@ -116,10 +117,10 @@ func agreeNames(a, b []string) givenAgreement {
 			first = Initial
 		case rest == Conflict && (isPrefix(a[0]) || isWhole(restA[0]) && isWhole(restB[0])): // brother and sister, Min Jun and Min Ji
 			first = Part
-		case isSyllable(a[0]) && isSyllable(b[0]) && min(len(restA), len(restB)) == 0 && slices.ContainsFunc(slices.Concat(restA, restB), isSyllable):
-			first = Part // Mei, cut short, may be Mei Ling or her sister Mei Hua
 		}
-		return agreed(first, rest, a[0], b[0])
+		found := agreed(first, rest, a[0], b[0])
+		found.half = isSyllable(a[0]) && isSyllable(b[0]) && min(len(restA), len(restB)) == 0 && slices.ContainsFunc(slices.Concat(restA, restB), isSyllable)
+		return found
 	}
 	rest := middle(a[1:], b[1:])
 	switch {

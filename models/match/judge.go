@@ -79,7 +79,7 @@ func (md *Model) doubtful(p, m *Person, c *comparison) bool {
 	case c.level(National) == Exact, given == Conflict:
 		return false
 	case given == Exact:
-		return c.prefixed && c.multiple
+		return c.prefixed && c.multiple || c.half && (c.multiple || !adult)
 	case given == Missing && namedByEmail(p, m, c):
 		return false
 	case given == Missing:
@@ -201,7 +201,7 @@ func uncorroborated(c *comparison) bool {
 // moved, and have another telephone. It takes a roster that tells how common names are. That names go together, and are not
 // drawn by themselves, is allowed for.
 func (md *Model) alone(c *comparison) bool {
-	const country, together, enough = 28.4, 3., 10_000 // 340 million people; bits; members
+	const country, together, rare, enough = 28.4, 3., 7., 10_000 // 340 million people; bits; bits; members
 	if md.Members < enough || !inFull(c) || c.otherNumber() {
 		return false
 	}
@@ -209,7 +209,7 @@ func (md *Model) alone(c *comparison) bool {
 	for _, f := range []Field{Given, Middle, Family, Birth, Gender} {
 		bits += c.found[f].Bits
 	}
-	return bits >= country+together+certainty
+	return bits >= country+together+rare
 }
 
 // inFull reports whether the demographics leave nothing open.

@@ -84,8 +84,8 @@ func (t *Trainer) Train() *Model {
 			n += t.chance[f][l]
 		}
 		for l := Exact; l < levelCount && n > 0; l++ {
-			if base.Other[f][l] > 0 { // half of the weight is the built-in rate's
-				m.Other[f][l] = (t.chance[f][l] + n*base.Other[f][l]) / (2 * n)
+			if base.Other[f][l] > 0 {
+				m.Other[f][l] = (t.chance[f][l] + priorEvents) / (n + priorEvents/base.Other[f][l])
 			}
 		}
 	}
@@ -117,6 +117,9 @@ const (
 
 const (
 	rounds = 12
+	// priorEvents is how often a level has come up by chance in what the built-in rate stands for: what hardly ever does, as two of a
+	// birthday, is not learned of a few thousand members.
+	priorEvents = 8.
 	// priorPairs is how many pairs the built-in rates count for.
 	priorPairs = 500.
 	// mostBits is how far a learned weight may be from the built-in one.
