@@ -130,7 +130,9 @@ func (c *comparison) outvotes(adult bool) bool {
 	case level(Birth) == Conflict || level(Birth) == Missing:
 		switch level(Given) {
 		case Exact, Slip, Nickname, Swapped:
-			return (c.sameFamily() || contact) && level(Middle) != Conflict && !c.prefixed // sisters may have the first of two names in common
+			// Brothers are Dung and Dong, and spouses of two family names John and Jack; sisters may have the first of two names in common.
+			others := c.found[Given].Twin <= mayBeTwins || level(Family) == Conflict || level(Middle) == Conflict || c.prefixed || c.half
+			return (c.sameFamily() || contact) && !others
 		case Missing:
 			return c.sameFamily() && level(Email) == Exact && c.found[Email].Twin >= 4
 		default:
