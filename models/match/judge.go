@@ -129,8 +129,8 @@ func (c *comparison) outvotes(adult bool) bool {
 		return false
 	case level(Birth) == Conflict || level(Birth) == Missing:
 		switch level(Given) {
-		case Exact, Slip, Nickname, Swapped:
-			// Brothers are Dung and Dong, and spouses of two family names John and Jack; sisters may have the first of two names in common.
+		case Exact, Nickname, Swapped:
+			// Spouses of two family names are John and Jack; sisters may have the first of two names in common.
 			others := c.found[Given].Twin <= mayBeTwins || level(Family) == Conflict || level(Middle) == Conflict || c.prefixed || c.half
 			return (c.sameFamily() || contact) && !others
 		case Missing:
