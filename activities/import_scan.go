@@ -82,10 +82,8 @@ func (a *Activities) PlanImport(ctx context.Context, importID string) (*ImportPl
 	if imp.State != models.StateRunning {
 		return nil, models.Errorf(models.KindConflict, "the import has ended")
 	}
-	for _, r := range ignored {
-		if err := a.Store.AddRejects(ctx, imp.ID, r.FileNo, []models.ImportReject{r}); err != nil {
-			return nil, err
-		}
+	if err := a.Store.AddRejects(ctx, imp.ID, ignored); err != nil {
+		return nil, err
 	}
 	known, err := a.Store.ImportFiles(ctx, imp.ID)
 	if err != nil {
@@ -345,7 +343,7 @@ func (s *scan) recordRejects(ctx context.Context) error {
 	}
 	s.rejects = nil
 	s.mu.Unlock()
-	return s.a.Store.AddRejects(ctx, s.imp.ID, s.file.File, many)
+	return s.a.Store.AddRejects(ctx, s.imp.ID, many)
 }
 
 func (s *scan) parse(ctx context.Context, blocks <-chan *block, free chan<- *block) error {

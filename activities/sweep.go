@@ -110,11 +110,11 @@ func (a *Activities) sweepOpen(ctx context.Context, out *Swept) error {
 	for i := range open {
 		job := &open[i]
 		activity.RecordHeartbeat(ctx, out.Closed)
-		run, err := lookAt(ctx, JobWorkflowID(job), "")
+		over, err := a.isOver(ctx, JobWorkflowID(job), job.State, job.CreatedAt)
 		if err != nil {
 			return err
 		}
-		if run == runGoesOn || run == runUnknown && a.mayYetStart(job.State, job.CreatedAt) {
+		if !over {
 			continue
 		}
 		in := FailInput{JobID: job.ID, State: models.StateFailed, Reason: "the job could not be completed; start it again, or ask the operator with this job's id"}
@@ -126,9 +126,11 @@ func (a *Activities) sweepOpen(ctx context.Context, out *Swept) error {
 	return nil
 }
 
-// mayYetStart reports whether something that has no run may be about to get one.
-func (a *Activities) mayYetStart(state models.State, created time.Time) bool {
-	return state == models.StateAccepted && created.After(a.now().Add(-sweepUnstarted))
+// isOver reports whether what has not ended has no run that could end it, and is not about to get one.
+func (a *Activities) isOver(ctx context.Context, workflow string, state models.State, created time.Time) (bool, error) {
+	run, err := lookAt(ctx, workflow, "")
+	mayYetStart := run == runUnknown && state == models.StateAccepted && created.After(a.now().Add(-sweepUnstarted))
+	return run != runGoesOn && !mayYetStart, err
 }
 
 // sweepImports closes imports whose run was ended by force. One that is merging holds back the snapshots of all exports until then.
@@ -138,11 +140,11 @@ func (a *Activities) sweepImports(ctx context.Context, out *Swept) error {
 		return err
 	}
 	for _, imp := range open {
-		run, err := lookAt(ctx, ImportWorkflowID(imp.ID), "")
+		over, err := a.isOver(ctx, ImportWorkflowID(imp.ID), imp.State, imp.CreatedAt)
 		if err != nil {
 			return err
 		}
-		if run == runGoesOn || run == runUnknown && a.mayYetStart(imp.State, imp.CreatedAt) {
+		if !over {
 			continue
 		}
 		in := FinishInput{ImportID: imp.ID, State: models.StateFailed, Reason: "its workflow was ended before it was done"}
@@ -161,11 +163,11 @@ func (a *Activities) sweepLists(ctx context.Context, out *Swept) error {
 		return err
 	}
 	for _, l := range open {
-		run, err := lookAt(ctx, ListWorkflowID(l.ID), "")
+		over, err := a.isOver(ctx, ListWorkflowID(l.ID), l.State, l.CreatedAt)
 		if err != nil {
 			return err
 		}
-		if run == runGoesOn || run == runUnknown && a.mayYetStart(l.State, l.CreatedAt) {
+		if !over {
 			continue
 		}
 		if err := a.FinishList(ctx, FinishListInput{ID: l.ID, State: models.StateFailed, Reason: "its workflow was ended before it was done"}); err != nil {

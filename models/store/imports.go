@@ -181,15 +181,15 @@ func (s *Store) FinishScan(ctx context.Context, file models.ImportFile, runs []m
 	return won, nil
 }
 
-// AddRejects records some of what the scan of a file finds before FinishScan does the rest, so that nobody has to hold them all. What another
+// AddRejects records some of what scans find before FinishScan does the rest, so that nobody has to hold them all. What another
 // attempt has found already changes nothing.
-func (s *Store) AddRejects(ctx context.Context, importID string, file int, rejects []models.ImportReject) error {
-	lines, reasons := make([]int64, len(rejects)), make([]string, len(rejects))
+func (s *Store) AddRejects(ctx context.Context, importID string, rejects []models.ImportReject) error {
+	files, lines, reasons := make([]int, len(rejects)), make([]int64, len(rejects)), make([]string, len(rejects))
 	for i, r := range rejects {
-		lines[i], reasons[i] = r.Line, r.Reason
+		files[i], lines[i], reasons[i] = r.FileNo, r.Line, r.Reason
 	}
 	_, err := s.Pool.Exec(ctx, `INSERT INTO import_rejects (import_id, file, line, reason)
-		SELECT $1, $2, k.line, k.reason FROM unnest($3::bigint[], $4::text[]) AS k(line, reason) ON CONFLICT DO NOTHING`, importID, file, lines, reasons)
+		SELECT $1, k.file, k.line, k.reason FROM unnest($2::int[], $3::bigint[], $4::text[]) AS k(file, line, reason) ON CONFLICT DO NOTHING`, importID, files, lines, reasons)
 	if err != nil {
 		return fmt.Errorf("record rejects: %w", err)
 	}
